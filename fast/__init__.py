@@ -1,0 +1,1 @@
+"""Vectorised PyTorch versions: any float dtype, any device."""

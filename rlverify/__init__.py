@@ -1,0 +1,1 @@
+"""Finds the bug in a reinforcement-learning estimator, and names it."""

@@ -1,0 +1,419 @@
+"""Checking: runs a candidate on cases and tallies what holds; prints nothing, explains nothing.
+
+A *check* is one way to be wrong: the comparison with the reference, a law, an example worked
+by hand, or plain misbehaviour (raising, wrong shape, overwriting inputs). Each check yields a
+tally over all cases it could be applied to.
+"""
+
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+
+from rlverify.calling import Candidate, Failure, Result
+from rlverify.comparison import Distance, Truth, distance, rounded, truth_of
+from rlverify.contract import Case, Contract, Law, Outputs
+from rlverify.rounding import PRECISIONS
+
+HARD = ("raised", "hung", "died", "memory", "shape", "type")
+"""Kinds of failure after which there are no numbers to judge."""
+
+
+def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:
+    """Draw `budget` cases from the contract's strategy, the same ones for the same seed."""
+    cases: list[Case] = []
+
+    @seeded(seed)
+    @settings(
+        max_examples=budget,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(contract.inputs)
+    def collect(case: Case) -> None:
+        cases.append(case)
+
+    collect()
+    return cases
+
+
+# truths are asked for again by laws, conventions and known bugs; the oldest are forgotten
+_TRUTHS: OrderedDict[tuple[Any, ...], Truth] = OrderedDict()
+_REMEMBERED = 20_000
+
+
+def truth(contract: Contract, case: Case, dtype: str) -> Truth:
+    """Return the reference's answer to a case with its bounds, remembered."""
+    key = (contract.name, id(contract.reference), dtype, case.key())
+    known = _TRUTHS.get(key)
+    if known is None:
+        known = truth_of(contract, case, PRECISIONS[dtype])
+        _TRUTHS[key] = known
+        if len(_TRUTHS) > _REMEMBERED:
+            _TRUTHS.popitem(last=False)
+    return known
+
+
+class Inexpressible(Exception):
+    """A law asked for a case that the candidate's signature cannot express."""
+
+
+class Misbehaved(Exception):
+    """The candidate gave no numbers; carries the failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.sentence)
+        self.failure = failure
+
+
+class _Present(dict[str, np.ndarray]):
+    """Outputs of which some may be absent: a law that needs an absent one does not apply."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise Inexpressible(name)
+
+
+class LawSubject:
+    """The candidate as a law sees it: runs cases, knows its bounds, remembers both."""
+
+    def __init__(self, contract: Contract, candidate: Candidate, dtype: str) -> None:
+        self.contract = contract
+        self.candidate = candidate
+        self.dtype = dtype
+        self.remembered: dict[tuple[Any, ...], Result] = {}
+
+    def __call__(self, case: Case) -> Outputs:
+        """Run the candidate on a case; raises where it cannot or will not answer."""
+        if rounded(case, self.dtype).key() != case.key() or not self.candidate.admits(case):
+            raise Inexpressible(case.label)
+        key = case.key()
+        if key not in self.remembered:
+            self.remembered[key] = self.candidate.run([case], self.dtype)[0]
+        result = self.remembered[key]
+        if result.outputs is None or (result.failure and result.failure.kind in HARD):
+            raise Misbehaved(result.failure or Failure("type", "returned no arrays"))
+        return _Present(result.outputs)
+
+    def bound(self, case: Case) -> Outputs:
+        """Return how far each output may lie from the truth on this case."""
+        return truth(self.contract, case, self.dtype).allowed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, on one case.
+
+    Attributes:
+        check: the check that found it.
+        case: the inputs.
+        output: the output concerned.
+        distance: how far off, where numbers were compared.
+        failure: what else happened, where none were.
+    """
+
+    check: str
+    case: Case
+    output: str = ""
+    distance: Distance | None = None
+    failure: Failure | None = None
+
+
+@dataclass
+class Tally:
+    """How often a check was applied and how often it failed.
+
+    Attributes:
+        check: its name.
+        applied: on how many cases it said anything.
+        failed: on how many it found something.
+        worst: the worst error in units of what is allowed.
+        finding: the first thing found.
+        sentence: what the check holds the candidate to.
+    """
+
+    check: str
+    applied: int = 0
+    failed: int = 0
+    worst: float = 0.0
+    finding: Finding | None = None
+    sentence: str = ""
+
+    def add(self, finding: Finding | None, worst: float = 0.0) -> None:
+        """Count one case."""
+        self.applied += 1
+        self.worst = max(self.worst, worst)
+        if finding is not None:
+            self.failed += 1
+            self.finding = self.finding or finding
+
+
+def judge_case(case: Case, result: Result, known: Truth, check: str) -> tuple[Finding | None, float]:
+    """Compare one result with the truth; returns what is wrong and the worst ratio."""
+    if result.outputs is None or (result.failure and result.failure.kind in HARD):
+        failure = result.failure or Failure("type", "returned no arrays")
+        return Finding(check, case, failure=failure), np.inf
+    worst, found = 0.0, None
+    for name, array in result.outputs.items():
+        away = distance(array, known.value[name], known.allowed[name])
+        if away.ratio > 1 and (found is None or away.ratio > worst):
+            found = Finding(check, case, name, away)
+        worst = max(worst, away.ratio)
+    return found, worst
+
+
+def check_law(law: Law, subject: LawSubject, cases: Iterable[Case], stop: bool = False) -> Tally:
+    """Apply a law to every case of its class; `stop` ends at the first thing found."""
+    tally = Tally(f"law: {law.name}", sentence=law.sentence)
+    for case in cases:
+        if law.holds_on and case.kind not in law.holds_on:
+            continue
+        found, worst = law_on_case(law, subject, case)
+        if worst is None:
+            continue
+        tally.add(found, worst)
+        if stop and found is not None:
+            break
+    return tally
+
+
+def law_on_case(
+    law: Law, subject: LawSubject, case: Case
+) -> tuple[Finding | None, float | None]:
+    """Apply a law to one case; the worst ratio is None where it had nothing to say."""
+    found, worst, said = None, 0.0, False
+    try:
+        for claim in law.check(subject, case):
+            if claim.got.size == 0:
+                continue
+            said = True
+            away = distance(claim.got, claim.wanted, claim.allowed)
+            worst = max(worst, away.ratio)
+            if away.ratio > 1 and found is None:
+                found = Finding(f"law: {law.name}", case, distance=away)
+    except Inexpressible:
+        pass  # what was claimed before still counts
+    except Misbehaved as misbehaviour:
+        said, worst = True, np.inf
+        found = found or Finding(f"law: {law.name}", case, failure=misbehaviour.failure)
+    return found, worst if said else None
+
+
+@dataclass
+class Report:
+    """Everything that checking found out about one candidate at one dtype.
+
+    Attributes:
+        contract: what it was held to.
+        dtype: the dtype it was given.
+        cases: the cases it was compared with the reference on, projected and rounded.
+        results: what it returned on them.
+        truths: what was wanted.
+        tallies: one a check, the comparison with the reference first.
+    """
+
+    contract: Contract
+    dtype: str
+    cases: list[Case]
+    results: list[Result]
+    truths: list[Truth]
+    tallies: list[Tally] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[Tally]:
+        """Return the checks that found something."""
+        return [tally for tally in self.tallies if tally.failed]
+
+
+def expressed(candidate: Candidate, cases: Iterable[Case], dtype: str) -> list[Case]:
+    """Return the cases as the candidate's signature can express them, rounded to `dtype`."""
+    return [candidate.project(rounded(case, dtype)) for case in cases]
+
+
+def check_examples(contract: Contract, candidate: Candidate, dtype: str) -> list[Tally]:
+    """Hold the candidate to the examples worked by hand."""
+    tallies = []
+    for example in contract.examples:
+        tally = Tally(f"example: {example.name}", sentence="the answer worked by hand")
+        tallies.append(tally)
+        case = rounded(example.case, dtype)
+        if case.key() != example.case.key() or not candidate.admits(case):
+            continue
+        known = truth(contract, case, dtype)
+        answers = {name: example.answer(name).astype(float) for name in contract.outputs}
+        wanted = Truth(answers, known.allowed, known.tight, known.running)
+        tally.add(*judge_case(case, candidate.run([case], dtype)[0], wanted, tally.check))
+    return tallies
+
+
+MISBEHAVIOUR = {
+    "raised": "it returns",
+    "hung": "it ends in time",
+    "died": "the process survives it",
+    "memory": "it stays within the memory limit",
+    "shape": "results have the shape of the inputs",
+    "type": "results are arrays",
+    "dtype": "results have the dtype of the inputs",
+    "overwrote": "inputs are left alone",
+    "aliased": "results are arrays of their own",
+}
+
+
+def check_behaviour(cases: Sequence[Case], results: Sequence[Result]) -> list[Tally]:
+    """Tally what the candidate did besides computing; one check a kind of misbehaviour."""
+    tallies = {}
+    for kind, sentence in MISBEHAVIOUR.items():
+        tallies[kind] = Tally(f"behaviour: {kind}", applied=len(cases), sentence=sentence)
+    for case, result in zip(cases, results, strict=True):
+        if result.failure is not None:
+            tally = tallies[result.failure.kind]
+            tally.failed += 1
+            tally.worst = np.inf
+            tally.finding = tally.finding or Finding(tally.check, case, failure=result.failure)
+    return list(tallies.values())
+
+
+def run_checks(
+    contract: Contract,
+    candidate: Candidate,
+    cases: Sequence[Case],
+    dtype: str,
+    *,
+    law_cases: int,
+    advance: Callable[[str], None] = lambda step: None,
+) -> Report:
+    """Run every check of a contract on a candidate.
+
+    Args:
+        contract: what to hold it to.
+        candidate: the function, as it is to be called.
+        cases: drawn or recorded; each is projected to what the candidate can express.
+        dtype: the dtype it is given.
+        law_cases: how many of the cases the laws see.
+        advance: told of every step, for a progress bar.
+    """
+    projected = expressed(candidate, cases, dtype)
+    advance("running")
+    results = candidate.run(projected, dtype)
+    advance("comparing")
+    truths = [truth(contract, case, dtype) for case in projected]
+    report = Report(contract, dtype, projected, results, truths)
+
+    reference = Tally("reference", sentence="equals the NumPy reference within rounding")
+    for case, result, known in zip(projected, results, truths, strict=True):
+        reference.add(*judge_case(case, result, known, "reference"))
+    report.tallies.append(reference)
+    report.tallies += check_behaviour(projected, results)
+    if any(result.outputs is not None for result in results):
+        report.tallies += check_examples(contract, candidate, dtype)
+        subject = LawSubject(contract, candidate, dtype)
+        short = [case for case in projected if case.label != "long"][:law_cases]
+        for law in contract.laws:
+            advance(law.name)
+            report.tallies.append(check_law(law, subject, short))
+    return report
+
+
+class Canonical:
+    """A function with the canonical arguments, called directly: a reference, twin or mutant.
+
+    Attributes:
+        name: its name.
+        mapping: how it is called, for reports.
+        outputs: what it returns.
+        arrays: `numpy` or `torch`.
+        conventions: none.
+        notes: none.
+        dtypes: what it can be judged in.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        contract: Contract,
+        arrays: str = "numpy",
+        device: str = "cpu",
+    ) -> None:
+        self.function = function
+        self.contract = contract
+        self.name = contract.name
+        self.arrays = arrays
+        self.device = device
+        self.mapping = f"{contract.name}({', '.join(a.name for a in contract.arguments)})"
+        self.outputs = contract.outputs
+        self.conventions: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self.dtypes: tuple[str, ...] = (
+            ("float64",) if arrays == "numpy" else ("float64", "float32", "bfloat16", "float16")
+        )
+
+    def project(self, case: Case) -> Case:
+        """Return the case: canonical arguments express every case."""
+        return case
+
+    def admits(self, case: Case) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: there is no process to end."""
+
+    def run(self, cases: Sequence[Case], dtype: str) -> list[Result]:
+        """Run the function on every case."""
+        return [self._run(case, dtype) for case in cases]
+
+    def _run(self, case: Case, dtype: str) -> Result:
+        try:
+            with np.errstate(all="ignore"):
+                arguments = dict(case.arguments)
+                if self.arrays == "torch":
+                    arguments = as_torch(arguments, dtype, self.device)
+                named = self.contract.named(self.function(**arguments))
+        except Exception as error:
+            sentence = f"{self.name} raised {type(error).__name__}: {error}"
+            return Result(None, Failure("raised", sentence, traceback.format_exc()))
+        outputs, failure = {}, None
+        shape = next(case[a.name].shape for a in self.contract.arguments if a.kind == "float")
+        returned = ""
+        for name, array in named.items():
+            returned = str(array.dtype).removeprefix("torch.")
+            outputs[name] = as_numpy(array)
+            if outputs[name].shape != shape:
+                sentence = (
+                    f"{self.name}: {name} came with shape {outputs[name].shape}, wanted {shape}"
+                )
+                return Result(None, Failure("shape", sentence), returned)
+            if self.arrays == "torch" and returned != dtype:
+                sentence = f"{self.name}: {name} came as {returned}, wanted {dtype}"
+                failure = Failure("dtype", sentence)
+        return Result(outputs, failure, returned)
+
+
+def as_torch(arguments: dict[str, Any], dtype: str, device: str = "cpu") -> dict[str, Any]:
+    """Return arguments with arrays as fresh tensors of the given float dtype."""
+    import torch  # a base dependency, but slow to import and not needed for NumPy candidates
+
+    converted: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray):
+            tensor = torch.tensor(value, device=device)
+            converted[name] = tensor.to(getattr(torch, dtype)) if value.dtype.kind == "f" else tensor
+        else:
+            converted[name] = value
+    return converted
+
+
+def as_numpy(array: Any) -> np.ndarray:
+    """Return an array or tensor of any float dtype as float64 NumPy, exactly."""
+    if hasattr(array, "detach"):
+        import torch
+
+        array = array.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(array, dtype=np.float64)

@@ -1,0 +1,227 @@
+"""Comparison: how far a result lies from the truth, in units of what rounding allows.
+
+The inputs are first rounded to the candidate's dtype and those exact numbers given to both
+sides; then the tolerance of every element is what rounding may do to anybody who evaluates
+the formula (`rounding.Tracked`), the reference's own rounding included. Nothing is tuned:
+the few constants of policy stand here, each with its reason.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlverify.contract import Case, Contract, Outputs
+from rlverify.rounding import PRECISIONS, Precision, Tracked, lifted
+
+# λ of the root-sum-square radius: λ = √(2 ln(2M/α)) with M = 10⁶ compared elements and a
+# false alarm in α = 10⁻⁶ of all runs (Higham and Mary 2019); it separates TIGHT from BOUND
+# and decides nothing else
+FAMILY_LAMBDA = math.sqrt(2 * math.log(2 * 1e6 / 1e-6))
+# a tolerance above this share of the typical size of the result cannot reject nonsense
+VACUOUS_SHARE = 0.1
+
+
+def round_to(dtype: str, array: np.ndarray) -> np.ndarray:
+    """Return float64 numbers rounded to the nearest of `dtype` (ties to even), as float64."""
+    if dtype == "bfloat16":
+        single = np.ascontiguousarray(array, dtype=np.float32)
+        bits = single.view(np.uint32).astype(np.uint64)
+        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+        result = rounded.astype(np.uint32).view(np.float32).astype(np.float64)
+        return np.where(np.isnan(single), np.nan, result)
+    with np.errstate(over="ignore"):
+        return np.asarray(array).astype(dtype).astype(np.float64)
+
+
+def rounded(case: Case, dtype: str) -> Case:
+    """Return the case with arrays rounded to `dtype` and numbers to what it computes in."""
+    computed = "float64" if dtype == "float64" else "float32"
+    changes: dict[str, Any] = {}
+    for name, value in case.arguments.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            changes[name] = round_to(dtype, value)
+        elif isinstance(value, float):
+            changes[name] = float(round_to(computed, np.float64(value)))
+    return case.but(**changes)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The reference's answer to one case, and what rounding allows around it.
+
+    Attributes:
+        value: the answer, by output name.
+        allowed: the greatest error of any order of evaluation, the reference's included.
+        tight: the smaller of the running and the probabilistic bound, for the grade TIGHT.
+        running: the running bound alone, in units of u, for the effective precision.
+    """
+
+    value: Outputs
+    allowed: Outputs
+    tight: Outputs
+    running: Outputs
+
+
+def _field(array: np.ndarray, read: Callable[[Any], float]) -> np.ndarray:
+    result = np.empty(array.shape)
+    for i in np.ndindex(array.shape):
+        result[i] = read(array[i])
+    return result
+
+
+def truth_of(
+    contract: Contract,
+    case: Case,
+    precision: Precision,
+    function: Callable[..., Any] | None = None,
+) -> Truth:
+    """Run the reference (or `function`, generic like it) on tracked numbers.
+
+    Raises whatever the function raises; its arithmetic is float64, so its own error is the
+    same bound at u = 2⁻⁵³.
+    """
+    double = PRECISIONS["float64"].unit
+    runs = {}
+    for u in {precision.unit, double}:
+
+        def tracked(value: float, u: float = u) -> Tracked:
+            return Tracked(value, u)
+
+        with np.errstate(all="ignore"):
+            result = (function or contract.reference)(**lifted(dict(case.arguments), tracked))
+        runs[u] = contract.named(result)
+    value, allowed, tight, running = {}, {}, {}, {}
+    for name in contract.outputs:
+        own, ours = runs[precision.unit][name], runs[double][name]
+        value[name] = _field(own, float)
+        # storing in half precision rounds once more; below the normal range by an absolute amount
+        stored = precision.storage * np.abs(value[name]) + precision.storage_tiny * (
+            precision.storage > 0
+        )
+
+        def lost(item: Any) -> float:
+            return item.roundings() * precision.tiny if isinstance(item, Tracked) else 0.0
+
+        def bound(item: Any, how: str) -> float:
+            return getattr(item, how)() if isinstance(item, Tracked) else 0.0
+
+        reference_error = _field(ours, lambda item: bound(item, "running_bound"))
+        underflow = _field(own, lost)
+        free = _field(own, lambda item: bound(item, "free_bound"))
+        worst = _field(own, lambda item: bound(item, "running_bound"))
+        likely = FAMILY_LAMBDA * _field(own, lambda item: bound(item, "deviation"))
+        with np.errstate(all="ignore"):
+            # 1 + storage: the stored number is the rounded one, not the exact one
+            allowed[name] = (1 + precision.storage) * free + reference_error + stored + underflow
+            narrow = np.minimum(likely, worst)
+            tight[name] = (1 + precision.storage) * narrow + reference_error + stored + underflow
+            running[name] = (worst + stored) / max(precision.unit, precision.storage)
+    return Truth(value, allowed, tight, running)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far one output lies from what was wanted.
+
+    Attributes:
+        ratio: the worst error in units of what is allowed; infinite for NaN or inf.
+        index: where.
+        got: the number there.
+        wanted: the number wanted there.
+        allowed: the error allowed there.
+        wrong: how many elements lie outside.
+        size: how many elements there are.
+    """
+
+    ratio: float
+    index: tuple[int, ...]
+    got: float
+    wanted: float
+    allowed: float
+    wrong: int
+    size: int
+
+
+def ratios(got: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Return error over allowance, elementwise; patterns of NaN and inf are judged first."""
+    with np.errstate(all="ignore"):
+        error = np.abs(got - wanted)
+        ratio = np.where(error == 0, 0.0, error / allowed)  # 0/0 is no error, x/0 infinite
+        ratio = np.where(np.isinf(allowed) & np.isfinite(error), 0.0, ratio)
+    same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    finite = np.isfinite(got) & np.isfinite(wanted)
+    return np.where(same, 0.0, np.where(finite, ratio, np.inf))
+
+
+def distance(got: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> Distance:
+    """Return the worst element of `got` against `wanted`."""
+    ratio = ratios(got, wanted, allowed)
+    if ratio.size == 0:
+        return Distance(0.0, (), math.nan, math.nan, math.nan, 0, 0)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+    return Distance(
+        float(ratio[index]),
+        index,
+        float(got[index]),
+        float(wanted[index]),
+        float(np.broadcast_to(allowed, ratio.shape)[index]),
+        int((ratio > 1).sum()),
+        ratio.size,
+    )
+
+
+def agrees(got: Outputs, truth: Truth) -> bool:
+    """Whether every output present in `got` lies within the allowance."""
+    return all(
+        bool((ratios(got[name], truth.value[name], truth.allowed[name]) <= 1).all())
+        for name in got
+    )
+
+
+def effective_unit(got: Outputs, truth: Truth) -> float:
+    """Return the unit roundoff the result behaves like: error over the running bound per u."""
+    worst = 0.0
+    for name, array in got.items():
+        with np.errstate(all="ignore"):
+            share = np.abs(array - truth.value[name]) / truth.running[name]
+        share = share[np.isfinite(share)]
+        worst = max(worst, float(share.max(initial=0.0)))
+    return worst
+
+
+DECOYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "zeros": np.zeros_like,
+    "shuffled": lambda array: array.reshape(-1)[::-1].reshape(array.shape),
+    "shifted": lambda array: np.roll(array, 1, axis=0 if array.shape[0] > 1 else -1),
+    "means": lambda array: np.full_like(array, array.mean()),
+}
+
+
+def passing_decoys(truths: list[Truth]) -> list[str]:
+    """Return which nonsense answers the tolerances of a run cannot reject.
+
+    Zeros, a shuffle, a shift in time and the mean are each held against every case of the
+    run; one rejected case is enough. A run whose tolerances exceed a tenth of the typical
+    size of the answer on half of its elements is vacuous whatever the decoys do.
+    """
+    passing = []
+    for name, decoy in DECOYS.items():
+        rejected = any(
+            not agrees({output: decoy(truth.value[output])}, truth)
+            for truth in truths
+            for output in truth.value
+        )
+        if not rejected:
+            passing.append(name)
+    wide, total = 0, 0
+    for truth in truths:
+        for output, value in truth.value.items():
+            scale = float(np.sqrt(np.mean(value**2)))
+            wide += int((truth.allowed[output] > VACUOUS_SHARE * scale).sum()) if scale else 0
+            total += value.size if scale else 0
+    if total and 2 * wide > total:
+        passing.append("anything (the tolerance exceeds a tenth of the answer)")
+    return passing

@@ -1,0 +1,275 @@
+"""The contract: what a function must satisfy, as a frozen record that never runs anything.
+
+One contract stands for one function of the suite. Tests, command line, diagnosis, report
+and benchmarks all read the same record, so what is promised in one place is judged in all.
+Nothing in this module knows an estimator.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from hypothesis.strategies import SearchStrategy
+
+Outputs = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a function.
+
+    Attributes:
+        name: its canonical name.
+        kind: `float` (array), `flag` (boolean array), `mask` (boolean array or None),
+            `discount` (number in [0, 1] or array), `number`, `count` (integer).
+        axes: `"T B"`, `"B L"`, `"..."`; empty for a scalar.
+    """
+
+    name: str
+    kind: str
+    axes: str = ""
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the argument is always an array (a mask may be None)."""
+        return self.kind in ("float", "flag", "mask")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs: NumPy arrays (float64, bool) and plain numbers, by argument name.
+
+    Attributes:
+        arguments: the inputs; treat as read-only.
+        kind: the class the inputs belong to, such as `free` or `chained`.
+        label: where the case comes from, for reports.
+    """
+
+    arguments: Mapping[str, Any]
+    kind: str = "free"
+    label: str = "drawn"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def but(self, **changes: Any) -> "Case":
+        """Return the same case with some arguments (or its `kind`) exchanged."""
+        kind = changes.pop("kind", self.kind)
+        return Case({**self.arguments, **changes}, kind, self.label)
+
+    def key(self) -> tuple[Any, ...]:
+        """Return a hashable fingerprint of the inputs, exact to the bit."""
+        parts: list[Any] = []
+        for name, value in self.arguments.items():
+            if isinstance(value, np.ndarray):
+                parts.append((name, value.shape, value.tobytes()))
+            else:
+                parts.append((name, value))
+        return tuple(parts)
+
+
+class Subject(Protocol):
+    """What a law may do with the function under test."""
+
+    def __call__(self, case: Case) -> Outputs:
+        """Run the function on a case."""
+        ...
+
+    def bound(self, case: Case) -> Outputs:
+        """Return how far each output may lie from the truth on this case."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a law: `got` equals `wanted` to within `allowed`, elementwise."""
+
+    got: np.ndarray
+    wanted: np.ndarray
+    allowed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Law:
+    """A property that needs no reference.
+
+    Attributes:
+        name: short, in hyphens.
+        sentence: what holds.
+        check: yields claims about the subject on a case.
+        holds_on: the kinds of case it holds on; empty for all.
+        claim: id of the claim of the source documents it makes executable, if any.
+    """
+
+    name: str
+    sentence: str
+    check: Callable[[Subject, Case], Iterable[Claim]]
+    holds_on: tuple[str, ...] = ()
+    claim: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs worked by hand, with the answers as exact fractions (nested lists)."""
+
+    name: str
+    case: Case
+    answers: Mapping[str, Any]
+
+    def answer(self, output: str) -> np.ndarray:
+        """Return the exact answer as an array of `Fraction`."""
+        exact = np.array(self.answers[output], dtype=object)
+        return np.vectorize(Fraction, otypes=[object])(exact)
+
+
+@dataclass(frozen=True)
+class KnownBug:
+    """A real mistake, as a one-line edit of the reference's own source.
+
+    Attributes:
+        id: the entry of the corpus, such as `A1`; with a suffix where an entry has variants.
+        right: a piece of the source, found exactly once.
+        wrong: what stands there instead.
+        helper: the function whose source is edited, where it is not the reference itself.
+        also: further (right, wrong) pairs, where one line is not enough.
+    """
+
+    id: str
+    right: str
+    wrong: str
+    helper: str = ""
+    also: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def edits(self) -> tuple[tuple[str, str], ...]:
+        """Return all (right, wrong) pairs."""
+        return ((self.right, self.wrong), *self.also)
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A form that looks wrong and is right; it must pass.
+
+    Attributes:
+        id: short name.
+        sentence: what it is and why it is right, with its source.
+        function: takes the canonical arguments as NumPy arrays.
+        holds_on: the kinds of case on which it equals the reference; empty for all.
+    """
+
+    id: str
+    sentence: str
+    function: Callable[..., Any]
+    holds_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A reading under which a function that differs from the reference is legitimate.
+
+    It is either another formula, given as edits of the reference, or another way of handing
+    over the same numbers, given as a change of what goes in and of what comes out.
+
+    Attributes:
+        axis: what libraries differ on, such as `layout`.
+        value: this reading, such as `batch-major`.
+        sentence: what it means.
+        edits: (right, wrong) pieces of the reference's source.
+        helper: the function whose source is edited, where it is not the reference itself.
+        inputs: what the candidate is given instead of the case.
+        outputs: turns the candidate's arrays back.
+        holds_on: whether the reading can be judged on a case; None for all.
+    """
+
+    axis: str
+    value: str
+    sentence: str
+    edits: tuple[tuple[str, str], ...] = ()
+    helper: str = ""
+    inputs: Callable[[Case], Case] | None = None
+    outputs: Callable[[Outputs], Outputs] | None = None
+    holds_on: Callable[[Case], bool] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return `axis=value`, the form in which it is declared."""
+        return f"{self.axis}={self.value}"
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """A spoiled input and the refusal it must meet, the same in both twins.
+
+    Attributes:
+        name: what is wrong.
+        spoil: changes to a good case's arguments, computed from it.
+        error: the exception type.
+        message: the complete message.
+    """
+
+    name: str
+    spoil: Callable[[Case], Mapping[str, Any]]
+    error: type[Exception]
+    message: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything the suite knows about one function.
+
+    Attributes:
+        name: the function's name.
+        topic: the file name its five faces share.
+        summary: one line.
+        source: paper and equation.
+        reference: the NumPy function.
+        fast: the PyTorch function, or None with `fast_absent` saying why.
+        arguments: in the order of the signature.
+        outputs: names of the results.
+        inputs: strategy that draws cases.
+        examples: inputs worked by hand.
+        laws: properties that need no reference.
+        gradients: arguments through which gradients flow; the others are constants.
+        conventions: axes on which libraries legitimately differ.
+        known_bugs: real mistakes, as edits of the reference.
+        equivalents: forms that look wrong and are right.
+        bad_inputs: refusals.
+        sizes: benchmark sizes, as shapes.
+        exact: whether the reference takes `Fraction` objects.
+    """
+
+    name: str
+    topic: str
+    summary: str
+    source: str
+    reference: Callable[..., Any]
+    fast: Callable[..., Any] | None
+    arguments: tuple[Argument, ...]
+    outputs: tuple[str, ...]
+    inputs: SearchStrategy[Case]
+    examples: tuple[Example, ...]
+    laws: tuple[Law, ...]
+    gradients: tuple[str, ...]
+    known_bugs: tuple[KnownBug, ...]
+    bad_inputs: tuple[BadInput, ...]
+    sizes: tuple[tuple[int, ...], ...]
+    conventions: tuple[Convention, ...] = ()
+    equivalents: tuple[Equivalent, ...] = ()
+    exact: bool = True
+    fast_absent: str = ""
+
+    def argument(self, name: str) -> Argument:
+        """Return the argument of that name."""
+        return next(item for item in self.arguments if item.name == name)
+
+    def named(self, result: Any) -> Outputs:
+        """Return a reference's result as a dictionary of arrays by output name."""
+        if len(self.outputs) == 1:
+            return {self.outputs[0]: result}
+        return {name: getattr(result, name) for name in self.outputs}

@@ -1,0 +1,159 @@
+"""What can be learnt about a stranger's function without calling it.
+
+Like `invocation`, this module runs where the stranger's code runs; what it returns is plain
+data that can cross a process boundary.
+"""
+
+import ast
+import functools
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rlverify.invocation import LIBRARIES
+
+# what an annotation must mention to name a library; jax before numpy, "jax.numpy" holds both
+_ANNOTATIONS = (("torch", ("torch", "Tensor")), ("jax", ("jax", "chex")), ("numpy", ("ndarray",)))
+_ARRAY_WORDS = ("Array", "Tensor", "ndarray", "ArrayLike")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a function.
+
+    Attributes:
+        name: as written.
+        passing: `positional`, `either` or `keyword`.
+        optional: whether it has a default.
+        takes_none: whether its default or annotation says that None is welcome.
+        takes_array: whether its annotation names an array type.
+    """
+
+    name: str
+    passing: str = "either"
+    optional: bool = False
+    takes_none: bool = False
+    takes_array: bool = False
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What is known about a function before it is called.
+
+    Attributes:
+        name: the function's name.
+        parameters: None where Python cannot tell, as for many compiled functions.
+        returned: names in its return statement, empty strings for expressions; empty when
+            there is no source, or when return statements differ.
+        libraries: array libraries to try, the likeliest first.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...] | None
+    returned: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ("numpy",)
+
+
+def _annotation(annotation: Any) -> str:
+    if annotation is inspect.Parameter.empty:
+        return ""
+    text = annotation if isinstance(annotation, str) else f"{annotation}"
+    if isinstance(annotation, type):
+        text = f"{annotation.__module__} {text}"
+    return text.replace("jaxtyping", "")  # says nothing about JAX
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...] | None:
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return None
+    passing = {
+        inspect.Parameter.POSITIONAL_ONLY: "positional",
+        inspect.Parameter.POSITIONAL_OR_KEYWORD: "either",
+        inspect.Parameter.KEYWORD_ONLY: "keyword",
+    }
+    known = [item for item in found if item.kind in passing]
+    if not known and found:  # only *args and **kwargs: as good as nothing
+        return None
+    return tuple(
+        Parameter(
+            item.name,
+            passing[item.kind],
+            item.default is not inspect.Parameter.empty,
+            item.default is None or any(w in text for w in ("None", "Optional")),
+            any(word in text for word in _ARRAY_WORDS),
+        )
+        for item in known
+        for text in [_annotation(item.annotation)]
+    )
+
+
+def _name(node: ast.expr) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+class _Returns(ast.NodeVisitor):
+    """Collects the names in the return statements of one function, not of functions in it."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.found: set[tuple[str, ...]] = set()
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if self.depth == 0:
+            self.depth = 1
+            self.generic_visit(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        pass
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if isinstance(node.value, ast.Tuple):
+            self.found.add(tuple(_name(item) for item in node.value.elts))
+        elif node.value is not None:
+            self.found.add((_name(node.value),))
+
+
+def _returned(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return ()
+    returns = _Returns()
+    returns.visit(tree)
+    return returns.found.pop() if len(returns.found) == 1 else ()
+
+
+def _libraries(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the libraries to try: named in annotations, then used in the code, then loaded."""
+    inner: Any = inspect.unwrap(function)
+    inner = getattr(inner, "__func__", inner)
+    text = " ".join(_annotation(item) for item in getattr(inner, "__annotations__", {}).values())
+    named = [name for name, words in _ANNOTATIONS if any(word in text for word in words)]
+    namespace = getattr(inner, "__globals__", {})
+    code = getattr(inner, "__code__", None)
+    used = set()
+    for word in code.co_names if code else ():
+        module = namespace.get(word)
+        origin = module.__name__ if inspect.ismodule(module) else getattr(module, "__module__", "")
+        used.add(str(origin or word).split(".")[0])
+    likely = named + [name for name in ("torch", "jax", "numpy") if name in used]
+    loaded = [name for name in LIBRARIES if name in sys.modules]
+    return tuple(dict.fromkeys([*likely, *loaded]))
+
+
+def describe(function: Callable[..., Any]) -> Signature:
+    """Return what is known about a function before it is called."""
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    name = getattr(inner, "__name__", type(inner).__name__)
+    if not hasattr(inner, "__name__") and not hasattr(inner, "__wrapped__"):
+        inner = type(inner).__call__  # an object that can be called
+    return Signature(name, _parameters(function), _returned(inner), _libraries(inner))

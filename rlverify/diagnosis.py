@@ -1,0 +1,366 @@
+"""Diagnosis: which known mistake a candidate makes, and which checks each mistake is killed by.
+
+A known bug is an edit of the reference's own source. The edited function is run on the same
+inputs; a candidate that agrees with it everywhere, within the edited function's own rounding
+bounds, makes that mistake. An edit whose line is gone fails loudly.
+"""
+
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlverify.calling import Candidate, Result
+from rlverify.checking import (
+    HARD,
+    Canonical,
+    LawSubject,
+    check_examples,
+    check_law,
+    expressed,
+    truth,
+)
+from rlverify.citations import Citation, citation
+from rlverify.comparison import Truth, agrees, rounded, truth_of
+from rlverify.contract import Case, Contract, Convention, KnownBug
+from rlverify.rounding import PRECISIONS
+
+Edits = tuple[tuple[str, str], ...]
+
+
+class EditError(LookupError):
+    """An edit does not fit the source of the reference any more."""
+
+
+def _source(function: Callable[..., Any], edits: Edits) -> str:
+    source = inspect.getsource(function)
+    for right, wrong in edits:
+        if source.count(right) != 1:
+            raise EditError(
+                f"{function.__name__}: the edit of {right!r} finds it {source.count(right)} times, "
+                "wanted once; the reference has changed, so the known bug must change too."
+            )
+        source = source.replace(right, wrong)
+    return source
+
+
+def _executed(function: Callable[..., Any], source: str, extra: dict[str, Any]) -> Any:
+    module = sys.modules[function.__module__]
+    namespace = {**vars(module), **extra}
+    exec(compile(source, f"<edited {function.__name__}>", "exec"), namespace)
+    return namespace[function.__name__]
+
+
+def edited(function: Callable[..., Any], edits: Edits, helper: str = "") -> Callable[..., Any]:
+    """Return the function with its source, or that of a helper it calls, edited.
+
+    Args:
+        function: a function of a module with readable source.
+        edits: (right, wrong) pieces; each `right` must stand in the source exactly once.
+        helper: name of the function whose source is edited, where it is another one.
+
+    Raises:
+        EditError: an edit finds its line not once.
+    """
+    if not helper:
+        return _executed(function, _source(function, edits), {})  # type: ignore[no-any-return]
+    helped = getattr(sys.modules[function.__module__], helper)
+    changed = _executed(helped, _source(helped, edits), {})
+    return _executed(function, _source(function, ()), {helper: changed})  # type: ignore[no-any-return]
+
+
+def mutant(contract: Contract, bug: KnownBug) -> Callable[..., Any]:
+    """Return the reference with a known bug edited into it."""
+    return edited(contract.reference, bug.edits, bug.helper)
+
+
+class Answers:
+    """What a function generic like the reference answers, with bounds; None where it fails."""
+
+    def __init__(self, contract: Contract, function: Callable[..., Any], dtype: str) -> None:
+        self.contract = contract
+        self.function = function
+        self.dtype = dtype
+
+    def __call__(self, case: Case) -> Truth | None:
+        """Return the answer to a case, or None where it raises or has another shape."""
+        try:
+            known = truth_of(self.contract, case, PRECISIONS[self.dtype], self.function)
+        except Exception:
+            return None
+        wanted = truth(self.contract, case, self.dtype)
+        if any(known.value[k].shape != wanted.value[k].shape for k in known.value):
+            return None
+        return known
+
+
+def _same(result: Result, answer: Truth | None) -> bool:
+    failed = result.outputs is None or (result.failure and result.failure.kind in HARD)
+    if answer is None or failed:
+        return answer is None and bool(failed)
+    return agrees(result.outputs or {}, answer)
+
+
+def _matches(
+    answers: Callable[[Case], Truth | None],
+    cases: Sequence[Case],
+    results: Sequence[Result],
+    truths: Sequence[Truth],
+) -> bool:
+    """Whether a function explains all results, at least one of which the truth does not."""
+    wrong = [i for i, known in enumerate(truths) if not _same(results[i], known)]
+    right = [i for i in range(len(cases)) if i not in set(wrong)]
+    # the wrong ones first: they tell mistakes apart, so most are ruled out on the first case
+    return bool(wrong) and all(_same(results[i], answers(cases[i])) for i in (*wrong, *right))
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What explains a candidate.
+
+    Attributes:
+        bugs: known bugs that it equals on every case; several where they cannot be told apart.
+        convention: the reading under which it is right, if there is one.
+        together: whether it makes all of `bugs` at once rather than one of them.
+    """
+
+    bugs: tuple[KnownBug, ...] = ()
+    convention: Convention | None = None
+    together: bool = False
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """Return the reports behind the bugs, each once."""
+        found = {citation(bug.id).id: citation(bug.id) for bug in self.bugs}
+        return tuple(found.values())
+
+
+def diagnose(
+    contract: Contract,
+    candidate: Candidate,
+    cases: Sequence[Case],
+    results: Sequence[Result],
+    dtype: str,
+) -> Diagnosis:
+    """Return what explains a candidate that differs from the reference.
+
+    First a legitimate convention, then a single known bug, then two at once.
+    """
+    truths = [truth(contract, case, dtype) for case in cases]
+    for convention in contract.conventions:
+        if follows(contract, candidate, convention, cases, results, dtype):
+            return Diagnosis(convention=convention)
+    named = []
+    for bug in contract.known_bugs:
+        if _matches(Answers(contract, mutant(contract, bug), dtype), cases, results, truths):
+            named.append(bug)
+    if named:
+        return Diagnosis(tuple(named))
+    for first, second in itertools.combinations(contract.known_bugs, 2):
+        if first.helper != second.helper or first.id.rstrip("abcde") == second.id.rstrip("abcde"):
+            continue
+        try:
+            both = edited(contract.reference, (*first.edits, *second.edits), first.helper)
+        except (EditError, SyntaxError):
+            continue  # they edit the same line
+        if _matches(Answers(contract, both, dtype), cases, results, truths):
+            return Diagnosis((first, second), together=True)
+    return Diagnosis()
+
+
+def follows(
+    contract: Contract,
+    candidate: Candidate,
+    convention: Convention,
+    cases: Sequence[Case],
+    results: Sequence[Result],
+    dtype: str,
+) -> bool:
+    """Whether the candidate is right under a convention, and not without it."""
+    if convention.edits:
+        function = edited(contract.reference, convention.edits, convention.helper)
+        truths = [truth(contract, case, dtype) for case in cases]
+        return _matches(Answers(contract, function, dtype), cases, results, truths)
+    judged = [c for c in cases if convention.holds_on is None or convention.holds_on(c)]
+    given = [convention.inputs(c) if convention.inputs else c for c in judged]
+    if not judged or not all(candidate.admits(case) for case in given):
+        return False
+    differs = False
+    for case, result in zip(judged, candidate.run(given, dtype), strict=True):
+        if result.outputs is None or (result.failure and result.failure.kind in HARD):
+            return False
+        outputs = convention.outputs(result.outputs) if convention.outputs else result.outputs
+        known = truth(contract, case, dtype)
+        if any(outputs[name].shape != known.value[name].shape for name in outputs):
+            return False
+        if not agrees(outputs, known):
+            return False
+        differs = differs or not agrees(result.outputs, known) if _fits(result, known) else True
+    return differs
+
+
+def _fits(result: Result, known: Truth) -> bool:
+    outputs = result.outputs or {}
+    return all(outputs[name].shape == known.value[name].shape for name in outputs)
+
+
+# --- the bug × check matrix ---------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """One known bug of one function against every check.
+
+    Attributes:
+        bug: the bug.
+        visible: the share of drawn cases on which it changes the result beyond rounding.
+        killed_by: the checks that catch it; the comparison with the reference is left out.
+    """
+
+    bug: KnownBug
+    visible: float
+    killed_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Matrix:
+    """Every known bug of a contract against every check that works without the reference."""
+
+    contract: Contract
+    checks: list[str]
+    rows: list[Row]
+    flagged: list[str] = field(default_factory=list)  # equivalents that some check flags
+
+    @property
+    def unkilled(self) -> list[str]:
+        """Return bugs that no check catches."""
+        return [row.bug.id for row in self.rows if not row.killed_by]
+
+    @property
+    def idle(self) -> list[str]:
+        """Return laws that catch no bug."""
+        killing = {name for row in self.rows for name in row.killed_by}
+        return [name for name in self.checks if name.startswith("law") and name not in killing]
+
+    @property
+    def least_visible(self) -> Row | None:
+        """Return the bug that the fewest draws show."""
+        return min(self.rows, key=lambda row: row.visible, default=None)
+
+
+def visibility(contract: Contract, bug: KnownBug, cases: Sequence[Case]) -> float:
+    """Return the share of cases on which a known bug changes the result beyond rounding."""
+    results = Canonical(mutant(contract, bug), contract).run(cases, "float64")
+    seen = sum(
+        not _same(result, truth(contract, case, "float64"))
+        for case, result in zip(cases, results, strict=True)
+    )
+    return seen / len(cases)
+
+
+def matrix(
+    contract: Contract, cases: Sequence[Case], law_cases: int, *, first_only: bool = False
+) -> Matrix:
+    """Run every law and example against every known bug and every equivalent.
+
+    Args:
+        contract: the function.
+        cases: drawn cases; all of them count for visibility.
+        law_cases: how many of them the laws see.
+        first_only: stop at the first check that catches a bug (enough to know it is caught).
+    """
+    checks = [f"law: {law.name}" for law in contract.laws]
+    checks += [f"example: {example.name}" for example in contract.examples]
+    rows = []
+    for bug in contract.known_bugs:
+        row = Row(bug, visibility(contract, bug, cases))
+        row.killed_by = killers(
+            contract, mutant(contract, bug), cases[:law_cases], first_only=first_only
+        )
+        rows.append(row)
+    return Matrix(contract, checks, rows, flagged_equivalents(contract, cases, law_cases))
+
+
+def killers(
+    contract: Contract,
+    function: Callable[..., Any],
+    cases: Iterable[Case],
+    *,
+    first_only: bool = False,
+) -> list[str]:
+    """Return the checks, other than the comparison with the reference, that catch a function."""
+    candidate, cases = Canonical(function, contract), list(cases)
+    subject, found = LawSubject(contract, candidate, "float64"), []
+    for law in contract.laws:
+        tally = check_law(law, subject, cases, stop=True)
+        if tally.failed:
+            found.append(tally.check)
+            if first_only:
+                return found
+    found += [t.check for t in check_examples(contract, candidate, "float64") if t.failed]
+    return found
+
+
+def flagged_equivalents(
+    contract: Contract, cases: Sequence[Case], law_cases: int
+) -> list[str]:
+    """Return equivalents that the reference comparison or a law wrongly flags."""
+    flagged = []
+    for form in contract.equivalents:
+        candidate = Canonical(_as_named(form.function, contract), contract)
+        judged = [c for c in cases if not form.holds_on or c.kind in form.holds_on]
+        results = candidate.run(judged, "float64")
+        wrong = [
+            case
+            for case, result in zip(judged, results, strict=True)
+            if not _same(result, truth(contract, case, "float64"))
+        ]
+        subject = LawSubject(contract, candidate, "float64")
+        broken = [
+            law.name
+            for law in contract.laws
+            if check_law(law, subject, judged[:law_cases]).failed
+            and not (form.holds_on and "free" not in form.holds_on and not law.holds_on)
+        ]
+        if wrong or broken:
+            flagged.append(f"{form.id}: {', '.join(broken) or 'differs from the reference'}")
+    return flagged
+
+
+def _as_named(function: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
+    """Let a function that returns a plain tuple pass for one with named results."""
+    if len(contract.outputs) == 1:
+        return function
+
+    def call(**arguments: Any) -> Any:
+        return _Named(dict(zip(contract.outputs, function(**arguments), strict=True)))
+
+    return call
+
+
+class _Named:
+    def __init__(self, outputs: dict[str, np.ndarray]) -> None:
+        self.__dict__.update(outputs)
+
+
+__all__ = [
+    "Answers",
+    "Diagnosis",
+    "EditError",
+    "Matrix",
+    "Row",
+    "diagnose",
+    "edited",
+    "expressed",
+    "flagged_equivalents",
+    "follows",
+    "killers",
+    "matrix",
+    "mutant",
+    "rounded",
+    "visibility",
+]

@@ -1,0 +1,255 @@
+"""What a call can express of a case, and the nearest case that it can express whole.
+
+A *source* is something computed from a case and handed to a parameter: one of the
+contract's own arguments, or another form of the same facts, such as T+1 values or flags
+that mark the first step of an episode. Each source *tells* some facts. Where the sources of
+a call together tell less than a case holds, the case is projected: both flags become one,
+next values become the values one step later, and so on. A projected case is an ordinary
+case, so the reference needs to know nothing of any of this.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlverify.contract import Argument, Case
+
+
+@dataclass(frozen=True)
+class Source:
+    """One form in which facts of a case are handed over.
+
+    Attributes:
+        text: what it is, in terms of the contract's arguments.
+        needs: arguments that the contract must have.
+        tells: facts; names of arguments, or `done`, `done but last`, `last done`, `bootstrap`.
+        build: computes it from the arguments of a case.
+    """
+
+    text: str
+    needs: tuple[str, ...]
+    tells: tuple[str, ...]
+    build: Callable[[Mapping[str, Any]], Any]
+
+
+def _done(case: Mapping[str, Any]) -> np.ndarray:
+    terminated: np.ndarray = case["terminated"]
+    return terminated | case["truncated"] if "truncated" in case else terminated
+
+
+def _starts(case: Mapping[str, Any]) -> np.ndarray:
+    """Return T+1 start flags. No case knows what came before row 0, so that row is False."""
+    done = _done(case)
+    return np.concatenate([np.zeros_like(done[:1]), done])
+
+
+def _values(case: Mapping[str, Any]) -> np.ndarray:
+    """Return T+1 values, the last one following the last step."""
+    following = case["next_values"]
+    # without values of its own the contract reads row t+1 only; row 0 is any number
+    first = case["values"] if "values" in case else np.concatenate([following[:1], following[:-1]])
+    return np.concatenate([first, following[-1:]])
+
+
+def _discounts(case: Mapping[str, Any]) -> np.ndarray:
+    running = ~case["terminated"]
+    return np.where(running, case["gamma"], 0.0)
+
+
+_END = ("terminated",)
+SOURCES: dict[str, Source] = {
+    "done:after": Source("terminated|truncated (done:after)", _END, ("done",), _done),
+    "done:start": Source(
+        "start flags, true one row after terminated|truncated (done:start)",
+        _END,
+        ("done but last",),
+        lambda case: _starts(case)[:-1],
+    ),
+    "done:start+next": Source(
+        "T+1 start flags, true one row after terminated|truncated (done:start+next)",
+        _END,
+        ("done",),
+        _starts,
+    ),
+    "next_done": Source(
+        "(terminated|truncated)[-1]", _END, ("last done",), lambda case: _done(case)[-1]
+    ),
+    "not_done:after": Source(
+        "1-(terminated|truncated) (not_done:after)", _END, ("done",), lambda case: ~_done(case)
+    ),
+    "not_done:start": Source(
+        "1-start flags (not_done:start)",
+        _END,
+        ("done but last",),
+        lambda case: ~_starts(case)[:-1],
+    ),
+    "not_done:start+next": Source(
+        "1-T+1 start flags (not_done:start+next)", _END, ("done",), lambda case: ~_starts(case)
+    ),
+    "not_terminated": Source("1-terminated", _END, _END, lambda case: ~case["terminated"]),
+    "not_truncated": Source(
+        "1-truncated", ("truncated",), ("truncated",), lambda case: ~case["truncated"]
+    ),
+    "discounts": Source(
+        "gamma*(1-terminated)",
+        ("gamma", "terminated"),
+        ("gamma", "terminated"),
+        _discounts,
+    ),
+    "values+bootstrap": Source(
+        "values and next_values[-1] (T+1 rows)",
+        ("next_values",),
+        ("values", "bootstrap"),
+        _values,
+    ),
+    "values": Source("values", ("next_values",), ("values",), lambda case: _values(case)[:-1]),
+    "bootstrap": Source(
+        "next_values[-1]", ("next_values",), ("bootstrap",), lambda case: case["next_values"][-1]
+    ),
+    "gamma:steps": Source(
+        "gamma, one a step",
+        ("gamma", "rewards"),
+        ("gamma",),
+        lambda case: np.broadcast_to(np.float64(case["gamma"]), case["rewards"].shape).copy(),
+    ),
+    "steps": Source("T", ("rewards",), (), lambda case: int(case["rewards"].shape[0])),
+    "batch": Source("B", ("rewards",), (), lambda case: int(case["rewards"].shape[1])),
+}
+
+
+def source(name: str, arguments: tuple[str, ...]) -> Source | None:
+    """Return the source of that name for a contract with these arguments, if there is one."""
+    if name in arguments:  # a contract's own argument stands for itself
+        return Source(name, (name,), (name,), lambda case: case[name])
+    found = SOURCES.get(name)
+    return found if found and all(need in arguments for need in found.needs) else None
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one is other or (
+            one.dtype == other.dtype
+            and one.shape == other.shape
+            and one.tobytes() == other.tobytes()  # NaN equals itself, -0 differs from 0
+        )
+    return type(one) is type(other) and bool(one == other)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What a call expresses.
+
+    Attributes:
+        arguments: the contract's.
+        tells: all facts that the sources of the call tell.
+        scalars: discounts of which the call takes one for all steps.
+        whole: masks for which the call does not take None.
+        fixed: arguments whose value the function has built in.
+    """
+
+    arguments: tuple[Argument, ...]
+    tells: frozenset[str]
+    scalars: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def project(self, case: Case) -> Case:
+        """Return the nearest case that the call expresses; the same object if it is that case."""
+        changed = dict(case.arguments)
+        for item in self.arguments:
+            self._project_argument(item, changed)
+        self._project_ends(changed)
+        chained = self._project_next_values(changed)
+        if all(_same(value, case[name]) for name, value in changed.items()):
+            return case
+        return Case(changed, "chained" if chained else case.kind, case.label)
+
+    def _project_argument(self, item: Argument, changed: dict[str, Any]) -> None:
+        name, value = item.name, changed[item.name]
+        if name in self.fixed:
+            changed[name] = self.fixed[name]
+        elif name in self.scalars and isinstance(value, np.ndarray):
+            changed[name] = float(value.flat[0])
+        elif name in ("terminated", "truncated", "next_values"):
+            return  # other sources may tell them too
+        elif item.kind == "mask" and value is None and name in self.whole:
+            like = next(changed[a.name] for a in self.arguments if a.kind == "float")
+            changed[name] = np.ones(like.shape, dtype=bool)
+        elif item.kind == "mask" and name not in self.tells:
+            changed[name] = None
+        elif item.is_array and item.kind != "mask" and name not in self.tells:
+            changed[name] = np.zeros_like(value)
+
+    def _project_ends(self, changed: dict[str, Any]) -> None:
+        if "terminated" not in changed:
+            return
+        told = self.tells & {"terminated", "truncated", "done", "done but last"}
+        terminated = changed["terminated"]
+        truncated = changed.get("truncated", np.zeros_like(terminated))
+        if told == {"truncated"}:
+            truncated, terminated = terminated | truncated, np.zeros_like(terminated)
+        elif not told:
+            truncated, terminated = np.zeros_like(truncated), np.zeros_like(terminated)
+        elif len(told) == 1:
+            terminated, truncated = terminated | truncated, np.zeros_like(truncated)
+        elif "terminated" not in told:
+            # done and truncated: terminated is what is done and not truncated
+            truncated = truncated & ~terminated
+        if self._blind_at_the_end():
+            terminated, truncated = terminated.copy(), truncated.copy()
+            terminated[-1] = truncated[-1] = False
+        changed["terminated"] = terminated
+        if "truncated" in changed:
+            changed["truncated"] = truncated
+
+    def _blind_at_the_end(self) -> bool:
+        ends = self.tells & {"terminated", "truncated", "done", "done but last", "last done"}
+        return ends == {"done but last"}
+
+    def _project_next_values(self, changed: dict[str, Any]) -> bool:
+        """Project next values; return whether they became the values one step later."""
+        if "next_values" not in changed or "next_values" in self.tells:
+            return False
+        given = changed["next_values"]
+        following = np.zeros_like(given)
+        shifted = "values" in changed and "values" in self.tells
+        if shifted:
+            following[:-1] = changed["values"][1:]
+        elif "values" in self.tells:  # the contract has none: row t+1 is free to be anything
+            following[:-1] = given[:-1]
+        if "bootstrap" in self.tells:
+            following[-1] = given[-1]
+        changed["next_values"] = following
+        return shifted
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the projection takes away, one sentence each."""
+        names = {item.name for item in self.arguments}
+        told = self.tells & {"terminated", "truncated", "done", "done but last"}
+        found = [f"{name} is {value!r} in every case, as declared" for name, value in self.fixed.items()]
+        if "terminated" in names and not told:
+            found.append("no argument says where an episode ends: judged without ends")
+        elif "truncated" in names and told == {"truncated"}:
+            found.append("terminated steps are judged as truncated: the call has one flag")
+        elif "truncated" in names and len(told) == 1:
+            found.append("truncated steps are judged as terminated: the call has one done flag")
+        if self._blind_at_the_end():
+            found.append("no argument says whether the last step ends: judged as if it did not")
+        if "next_values" in names and "next_values" not in self.tells:
+            if "values" in self.tells & names:
+                found.append("next values are the values one step later: judged on such inputs")
+            elif "values" not in self.tells:
+                found.append("no argument for next values inside the recording: judged with zeros")
+            if "bootstrap" not in self.tells:
+                found.append("no argument for the value after the last step: judged with zero")
+        for item in self.arguments:
+            if item.name in self.tells or item.name in self.fixed:
+                continue
+            if item.kind == "mask":
+                found.append(f"no argument for {item.name}: every element is real")
+            elif item.kind == "float" and item.name != "next_values":
+                found.append(f"no argument for {item.name}: judged with zeros")
+        found += [f"{name} is one number for all steps" for name in sorted(self.scalars)]
+        return tuple(found)
