@@ -56,7 +56,9 @@ def one_step(
     gamma: Decay,
 ) -> torch.Tensor:
     """Compute δ from checked and widened arrays, not rounded back."""
-    return plus_scaled(rewards, gamma, next_values.masked_fill(terminated, 0)) - values
+    bootstrap = torch.where(terminated, 0, next_values)
+    # in place: a fresh array of a large shape costs more than the subtraction
+    return plus_scaled(rewards, gamma, bootstrap).sub_(values)
 
 
 def to_the_cut(
@@ -69,7 +71,7 @@ def to_the_cut(
 ) -> torch.Tensor:
     """Compute G of at most n steps (None: of all) from checked and widened arrays."""
     cut = cuts(terminated, truncated)
-    bootstrap = next_values.masked_fill(terminated | ~cut, 0)
+    bootstrap = torch.where(cut & ~terminated, next_values, 0)
     earned = plus_scaled(rewards, gamma, bootstrap)
     if n is None:
         return reverse_linear_recurrence(earned, gamma, cut)
@@ -270,7 +272,7 @@ def lambda_return(
     earned, bootstrap = widened(rewards, next_values)
     discount, trace = weight(gamma, rewards), rounded(lam, rewards.dtype)
     cut = cuts(terminated, truncated)
-    bootstrap = bootstrap.masked_fill(terminated, 0)
+    bootstrap = torch.where(terminated, 0, bootstrap)
     trusted = torch.where(cut, bootstrap, (1 - trace) * bootstrap)
     earned = plus_scaled(earned, discount, trusted)
     return reverse_linear_recurrence(earned, discount * trace, cut).to(rewards.dtype)

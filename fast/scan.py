@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Bool, Float
 
 Decay = float | torch.Tensor
+Strategy = Callable[[torch.Tensor, Decay, torch.Tensor], torch.Tensor]
 
 # a pass over fewer elements than this costs its launch, not its arithmetic (measured)
 CHEAP_PASS = {"cpu": 2**13, "cuda": 2**20}
@@ -112,11 +113,7 @@ def halving(x: torch.Tensor, decay: Decay, cut: torch.Tensor) -> torch.Tensor:
     return y
 
 
-STRATEGIES: dict[str, Callable[[torch.Tensor, Decay, torch.Tensor], torch.Tensor]] = {
-    "loop": loop,
-    "doubling": doubling,
-    "halving": halving,
-}
+STRATEGIES: dict[str, Strategy] = {"loop": loop, "doubling": doubling, "halving": halving}
 
 
 def choose(x: torch.Tensor) -> str:
@@ -138,7 +135,11 @@ def _run(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None) -> t
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrence with its adjoint, which is the recurrence again."""
+    """The recurrence with its adjoint, which is the recurrence again.
+
+    No gradient passes through a product that has a NaN or inf in it: beyond an end x̄ is 0,
+    and 0 · NaN would spread from there to whatever a decay was computed from.
+    """
 
     @staticmethod
     def forward(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None) -> torch.Tensor:
@@ -174,15 +175,15 @@ class _Recurrence(torch.autograd.Function):
         def mirrored(gaps: torch.Tensor) -> torch.Tensor:
             return gaps.flip(0).roll(-1, 0)  # gap t, between t and t + 1, moves to T − 2 − t
 
-        decay = mirrored(tensors[0]) if tensors else ctx.number
+        decay, y = tensors or (ctx.number, None)
+        stop = cut if y is None else cut | ~decay.isfinite()
+        decay = decay if y is None else mirrored(decay)
         # not `_dispatch`: it cannot see that cotangents come as a batch (jacrev)
-        x_bar = _recorded(cotangents[0].flip(0), decay, mirrored(cut), ctx.way).flip(0)
-        if not ctx.needs_input_grad[1]:
+        x_bar = _recorded(cotangents[0].flip(0), decay, mirrored(stop), ctx.way).flip(0)
+        if y is None or not ctx.needs_input_grad[1]:
             return x_bar, None, None, None
-        near, following = x_bar[:-1], tensors[1][1:]
-        # a NaN or inf that no result depends on has x̄ = 0, and must not turn it into NaN
-        read = ~cut[:-1] & (following.isfinite() | (near != 0))
-        slope = near.masked_fill(~read, 0) * following.masked_fill(~read, 0)
+        stop = cut[:-1] | ~y[1:].isfinite()
+        slope = x_bar[:-1].masked_fill(stop, 0) * y[1:].masked_fill(stop, 0)
         return x_bar, torch.cat([slope, torch.zeros_like(x_bar[:1])]), None, None
 
 
@@ -196,6 +197,16 @@ def _dispatch(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None)
     # autograd's bookkeeping alone costs a fifth of a small recurrence
     run = _recorded if differentiable and torch.is_grad_enabled() else _run
     return run(x, decay, cut, way)
+
+
+def _times(near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
+    """Return near · far; no gradient passes where that is not finite."""
+    whole = near * far
+    if not whole.requires_grad:
+        return whole
+    stop = ~whole.isfinite()
+    passing = near.masked_fill(stop, 0) * far.masked_fill(stop, 0)
+    return passing + whole.detach().masked_fill(~stop, 0)
 
 
 def _arguments(
@@ -232,9 +243,10 @@ def reverse_linear_recurrence(
 
     Source: Hillis and Steele 1986 (doubling); Blelloch 1990, section 1.4 (halving, and the
     composition of first-order recurrences).
-    Ours: a cut selects, so NaN or inf beyond it reaches neither y nor a gradient. Other
-    orders than the loop's form products of decays, so an inf inside an episode may come
-    out as NaN; non-finite it stays.
+    Ours: a cut selects, so NaN or inf beyond it reaches neither y nor a gradient; nor does a
+    gradient pass through a product with a NaN or inf in it. Orders other than the loop's form
+    products of decays: an inf inside an episode may come out as NaN, and decays above 1 may
+    overflow earlier. Bits depend on strategy, place and layout, never on other episodes.
 
     Args:
         x: xₜ, what row t adds.
@@ -298,14 +310,17 @@ def windowed_linear_recurrence(
         return _dispatch(added, decay, cut, None).to(x.dtype)
 
     def joined(tail: torch.Tensor) -> torch.Tensor:
-        # the select comes before the product, for the sake of the product's gradient
-        weight = decay if isinstance(decay, float) else decay.masked_fill(cut, 0)
-        continued = plus_scaled(added[: len(tail)], weight, tail.masked_fill(cut, 0))
-        return torch.cat([continued, added[len(tail) :]])
+        # everything is selected before a product, for the sake of the product's gradient
+        head, tail = added[: len(tail)], tail.masked_fill(cut, 0)
+        if isinstance(decay, float):
+            head = plus_scaled(head, decay, tail)
+        else:
+            head = head + _times(decay, tail)
+        return torch.cat([head, added[len(tail) :]])
 
-    decay, cut = _part(decay, slice(-1)), cut[:-1]
-    window, tail = 1, beyond.to(added.dtype)[:-1]
-    first = 1  # vₜ lies one row behind the row it follows; every y lies at its own row
+    cut, window = cut[:-1], 1
+    decay = decay if isinstance(decay, float) else decay[:-1].masked_fill(cut, 0)
+    tail, first = beyond.to(added.dtype)[:-1], 1  # vₜ lies one row behind the row it follows
     while True:
         if n & window:
             tail, first = joined(tail[window - first :]), 0
@@ -313,5 +328,9 @@ def windowed_linear_recurrence(
             return tail.to(x.dtype)
         added = joined(added[window:])
         cut = cut[:-window] | cut[window:]
-        decay = _part(decay, slice(-window)) * _part(decay, slice(window, None))
+        if isinstance(decay, float):
+            decay *= decay
+        else:
+            near, far = decay[:-window].masked_fill(cut, 0), decay[window:].masked_fill(cut, 0)
+            decay = _times(near, far)
         window *= 2

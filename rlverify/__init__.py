@@ -1,1 +1,35 @@
-"""Finds the bug in a reinforcement-learning estimator, and names it."""
+"""Finds the bug in a reinforcement-learning estimator, and names it.
+
+    import rlverify
+    verdict = rlverify.check(my_gae, "gae")
+    print(verdict.title, verdict.diagnosis)
+
+Names are loaded when they are first used, so that importing the package is quick and a
+reference can be used without PyTorch.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "check": "rlverify.judging",
+    "run": "rlverify.judging",
+    "Verdict": "rlverify.judging",
+    "CallError": "rlverify.calling",
+    "explain": "rlverify.reporting",
+    "list_contracts": "rlverify.contracts",
+}
+
+__all__ = ["CallError", "Verdict", "__version__", "check", "explain", "list_contracts", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'rlverify' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

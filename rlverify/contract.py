@@ -242,6 +242,8 @@ class Contract:
         bad_inputs: refusals.
         sizes: benchmark sizes, as shapes.
         exact: whether the reference takes `Fraction` objects.
+        fast_absent: why there is no fast version, where there is none.
+        long_cases: cases too long to draw often, judged in every run.
     """
 
     name: str
@@ -263,6 +265,7 @@ class Contract:
     equivalents: tuple[Equivalent, ...] = ()
     exact: bool = True
     fast_absent: str = ""
+    long_cases: tuple[Case, ...] = ()
 
     def argument(self, name: str) -> Argument:
         """Return the argument of that name."""

@@ -71,7 +71,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...] | None:
         found = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):
         return None
-    passing = {
+    passing: dict[Any, str] = {
         inspect.Parameter.POSITIONAL_ONLY: "positional",
         inspect.Parameter.POSITIONAL_OR_KEYWORD: "either",
         inspect.Parameter.KEYWORD_ONLY: "keyword",
@@ -131,21 +131,23 @@ def _returned(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _libraries(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the libraries to try: named in annotations, then used in the code, then loaded."""
+    """Return the libraries to try: annotated, used in the code, imported beside it, loaded."""
     inner: Any = inspect.unwrap(function)
     inner = getattr(inner, "__func__", inner)
     text = " ".join(_annotation(item) for item in getattr(inner, "__annotations__", {}).values())
     named = [name for name, words in _ANNOTATIONS if any(word in text for word in words)]
-    namespace = getattr(inner, "__globals__", {})
     code = getattr(inner, "__code__", None)
-    used = set()
-    for word in code.co_names if code else ():
-        module = namespace.get(word)
-        origin = module.__name__ if inspect.ismodule(module) else getattr(module, "__module__", "")
-        used.add(str(origin or word).split(".")[0])
-    likely = named + [name for name in ("torch", "jax", "numpy") if name in used]
+    roots = {
+        word: (value.__name__ if inspect.ismodule(value) else word).split(".")[0]
+        for word, value in getattr(inner, "__globals__", {}).items()
+    }
+    # an import inside the function is a name in its code too
+    used = {roots.get(word, word) for word in (code.co_names if code else ())}
+    # code that uses NumPy too only converts with it
+    likely = [name for name in ("torch", "jax", "numpy") if name in used]
+    beside = [name for name in LIBRARIES if name in roots.values()]
     loaded = [name for name in LIBRARIES if name in sys.modules]
-    return tuple(dict.fromkeys([*likely, *loaded]))
+    return tuple(dict.fromkeys([*named, *likely, *beside, *loaded]))
 
 
 def describe(function: Callable[..., Any]) -> Signature:

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -132,47 +133,63 @@ def _printed() -> str:
 # --- limits -------------------------------------------------------------------------------
 
 
-def _limit_memory(beyond: int | None) -> None:
-    """Allow so many bytes beyond what is in use, where the system can say what that is."""
+def _memory_limits(beyond: int | None) -> tuple[int, int] | None:
+    """Return the limit for a call, and that for other times; None where no limit can be kept."""
     if resource is None or beyond is None:
-        return
-    with contextlib.suppress(OSError, ValueError):
+        return None
+    try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        soft = pages * resource.getpagesize() + beyond
-        if hard != resource.RLIM_INFINITY:
-            soft = min(soft, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    except OSError:
+        return None
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    soft = pages * resource.getpagesize() + beyond
+    return (soft if hard == resource.RLIM_INFINITY else min(soft, hard)), hard
 
 
-def _lift_memory_limit() -> None:
-    if resource is not None:
-        with contextlib.suppress(OSError, ValueError):
-            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+def _allow(limits: tuple[int, int] | None, *, called: bool) -> None:
+    if limits is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (limits[0] if called else limits[1], limits[1]))
+
+
+def _arm() -> None:
+    """Let the alarm write down where the program stands, then end it.
+
+    Both happen outside Python, whatever holds the interpreter, so a worker whose parent is gone
+    ends too. Where there are no alarms, the parent ends a late worker.
+    """
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        faulthandler.register(signal.SIGALRM, file=2, chain=True)
+
+
+def _alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 # --- the conversation ---------------------------------------------------------------------
 
 
-def _run(function: Callable[..., Any], call: Call, order: dict[str, Any]) -> Outcome:
-    # a thread outside Python ends the process when time is up, whatever holds the interpreter;
-    # so a worker whose parent is gone ends too
-    faulthandler.dump_traceback_later(order["time_limit"], exit=True, file=2)
+def _run(
+    function: Callable[..., Any],
+    call: Call,
+    order: dict[str, Any],
+    limits: tuple[int, int] | None,
+) -> Outcome:
+    _allow(limits, called=True)
+    _alarm(order["time_limit"])
     try:
         outcome = invoke(function, call, order["library"], order["dtype"])
     except KeyboardInterrupt as error:  # nobody else's: this process is in its own session
         outcome = failed(error)
-    faulthandler.cancel_dump_traceback_later()
+    _alarm(0)
+    _allow(limits, called=False)
     return replace(outcome, printed=_printed())
 
 
 def _answer_calls(function: Callable[..., Any], order: dict[str, Any], outbox: Any) -> None:
-    _lift_memory_limit()
-    dtypes(order["library"])  # imports what the limit should not count
-    if order["library"] != "numpy":
-        importlib.import_module(order["library"])
-    _limit_memory(order["memory_limit"])
+    importlib.import_module(order["library"])  # which the limit should not count
+    limits = _memory_limits(order["memory_limit"])
     lost = None  # the group whose result is lost already
     for item in order["calls"]:
         arguments = tuple((name, value) for name, value in item["arguments"])
@@ -180,7 +197,7 @@ def _answer_calls(function: Callable[..., Any], order: dict[str, Any], outbox: A
         if call.group == lost:
             send(outbox, None)
             continue
-        outcome = _run(function, call, order)
+        outcome = _run(function, call, order, limits)
         if outcome.failure:
             lost = call.group
         send(outbox, {**vars(outcome), "leaves": [vars(leaf) for leaf in outcome.leaves]})
@@ -193,6 +210,7 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     faulthandler.enable(file=2)
+    _arm()
     function: Callable[..., Any] | None = None
     while True:
         try:
@@ -203,14 +221,15 @@ def main() -> None:
             sys.argv = [order["target"]]
             try:
                 function = find(order["target"])
-                answer = {"signature": asdict(describe(function))}
+                answer: dict[str, Any] = {"signature": asdict(describe(function))}
             except NotFound as error:
                 answer = {"error": str(error)}
-            warnings.simplefilter("ignore")  # a warning is no failure, whatever the environment says
+            warnings.simplefilter(
+                "ignore"
+            )  # a warning is no failure, whatever the environment says
             _printed()
             send(outbox, answer)
         elif order["do"] == "dtypes":
-            _lift_memory_limit()
             send(outbox, {"dtypes": dtypes(order["library"])})
         elif function is not None:
             _answer_calls(function, order, outbox)

@@ -8,7 +8,7 @@ next values become the values one step later, and so on. A projected case is an 
 case, so the reference needs to know nothing of any of this.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,27 @@ def source(name: str, arguments: tuple[str, ...]) -> Source | None:
     return found if found and all(need in arguments for need in found.needs) else None
 
 
+def source_names(arguments: tuple[str, ...]) -> list[str]:
+    """Return the names of all sources for a contract with these arguments."""
+    return list(dict.fromkeys([*arguments, *(name for name in SOURCES if source(name, arguments))]))
+
+
+def untold(sources: Iterable[str], arguments: tuple[Argument, ...]) -> list[Argument]:
+    """Return the arguments without which a call means nothing and that no source tells."""
+    names = tuple(item.name for item in arguments)
+    known: set[str] = set()
+    for name in sources:
+        told = source(name, names)
+        known |= set(told.tells) if told else set()
+    return [
+        item
+        for item in arguments
+        if item.kind not in ("mask", "flag")
+        and item.name != "next_values"
+        and item.name not in known
+    ]
+
+
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one is other or (
@@ -228,7 +249,9 @@ class Expression:
         """Return what the projection takes away, one sentence each."""
         names = {item.name for item in self.arguments}
         told = self.tells & {"terminated", "truncated", "done", "done but last"}
-        found = [f"{name} is {value!r} in every case, as declared" for name, value in self.fixed.items()]
+        found = [
+            f"{name} is {value!r} in every case, as declared" for name, value in self.fixed.items()
+        ]
         if "terminated" in names and not told:
             found.append("no argument says where an episode ends: judged without ends")
         elif "truncated" in names and told == {"truncated"}:

@@ -190,3 +190,49 @@ def samples(draw: st.DrawFn, name: str, *, offsets: tuple[float, ...]) -> Case:
         "eps": draw(st.sampled_from((0.5, 0.5, 1e-5, 1e-8))),
     }
     return Case(arguments, "constant" if spread == 0 else "spread")
+
+
+def long_recordings(names: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return two recordings of 1024 steps: γλ = 0.9405 and γ = λ = 1.
+
+    They show what a dozen steps cannot: a kernel cut off where (γλ)ᵏ is small, products of
+    decays that underflow, and what a thousand additions do to the error.
+    """
+    cases = []
+    for seed, (gamma, lam) in enumerate(((0.99, 0.95), (1.0, 1.0))):
+        rng = np.random.default_rng(seed)
+        rewards, values, next_values = rng.integers(1, 256, (3, 1024, 1)) / 8
+        rewards, values = rewards * rng.choice((-1, 1), (1024, 1)), values - 16
+        terminated, truncated = np.zeros((2, 1024, 1), dtype=bool)
+        terminated[900] = truncated[300 * seed + 10] = True
+        cut = cut_of(terminated, truncated)
+        arguments = {
+            "rewards": rewards,
+            "values": values,
+            "next_values": chained_next_values(values, next_values, cut),
+            "terminated": terminated,
+            "truncated": truncated,
+            "gamma": gamma,
+            "lam": lam,
+            "n": 100,
+        }
+        kind = "chained" if "values" in names else "free"
+        cases.append(Case({name: arguments[name] for name in names}, kind, "long"))
+    return tuple(cases)
+
+
+def long_sequences(names: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return one batch of two sequences of 700 tokens, padded and with tokens masked inside."""
+    rng = np.random.default_rng(0)
+    rewards, values = rng.integers(1, 256, (2, 2, 700)) / 8
+    mask = rng.random((2, 700)) < 0.9
+    mask[0, 600:] = False
+    rewards = np.where(mask, rewards - 16, np.nan)
+    arguments = {"rewards": rewards, "values": values, "mask": mask, "gamma": 0.99, "lam": 0.95}
+    return (Case({name: arguments[name] for name in names}, "free", "long"),)
+
+
+def long_samples(name: str) -> tuple[Case, ...]:
+    """Return 2000 numbers with a mean far above their deviation."""
+    numbers = 1000 + np.random.default_rng(0).integers(-255, 256, 2000) / 8
+    return (Case({name: numbers, "mask": None, "ddof": 1, "eps": 1e-8}, "spread", "long"),)

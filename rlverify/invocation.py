@@ -82,16 +82,16 @@ class Outcome:
 
 
 def dtypes(library: str) -> tuple[str, ...]:
-    """Return the float dtypes a library computes in here, default first; none if not installed."""
+    """Return the float dtypes a library computes in, default first; none if not installed."""
     if library == "numpy":
         return ("float64", "float32", "float16")
     if importlib.util.find_spec(library) is None:
         return ()
+    module = importlib.import_module(library)
     if library == "torch":
         return ("float64", "float32", "bfloat16", "float16")
-    jax = importlib.import_module("jax")
     narrow = ("float32", "bfloat16", "float16")
-    return ("float64", *narrow) if jax.config.jax_enable_x64 else narrow
+    return ("float64", *narrow) if module.config.jax_enable_x64 else narrow
 
 
 # --- arrays in ------------------------------------------------------------------------
@@ -127,19 +127,20 @@ def _bits(value: Any) -> bytes:
     return str(value.shape).encode() + bytes(value.tobytes())
 
 
-def _memory(value: Any) -> tuple[int, int] | None:
-    """Return the addresses between which an array can be changed from outside, if any."""
+def _is_mutable(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or _is_torch(value)
+
+
+def _memory(value: Any) -> tuple[int, int]:
+    """Return the addresses between which an array lies."""
     if _is_torch(value):
         try:
             storage = value.untyped_storage()
-            start, size = storage.data_ptr(), storage.nbytes()
+            return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
         except (NotImplementedError, RuntimeError):  # sparse and other unusual tensors
-            return None
-        return (start, start + size) if size else None
-    if isinstance(value, np.ndarray) and value.size:
-        low, high = np.lib.array_utils.byte_bounds(value)
-        return (int(low), int(high))
-    return None
+            return 0, 0
+    low, high = np.lib.array_utils.byte_bounds(value)
+    return int(low), int(high)
 
 
 # --- results out ----------------------------------------------------------------------
@@ -178,7 +179,6 @@ def _numbers(value: Any) -> tuple[np.ndarray, str] | None:
         return np.array(array, dtype=np.float64, order="C"), array.dtype.name
     except (TypeError, ValueError):  # objects that are no numbers
         return None
-
 
 
 def _parts(result: Any) -> tuple[str, list[tuple[str, Any]]]:
@@ -236,7 +236,7 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
     does not get the user's, and catches it.)
     """
     passed = [(name, build(value, library, dtype)) for name, value in call.arguments]
-    arrays = [(name, value) for name, value in passed if _memory(value) is not None]
+    arrays = [(name, value) for name, value in passed if _is_mutable(value)]
     before = [_bits(value) for _, value in arrays]
     try:
         result = function(
@@ -253,14 +253,16 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
         overwrote = tuple(
             name for (name, value), old in zip(arrays, before, strict=True) if _bits(value) != old
         )
-        spans = [(name, _memory(value)) for name, value in arrays]
-    except MemoryError as error:
+    except Exception as error:  # an object that cannot be looked at, or no memory to do so
         return failed(error)
+    theirs = [(name, *_memory(value)) for name, value in arrays]
     aliased = tuple(
         (label, name)
         for label, value in parts
-        for name, theirs in spans
-        if (mine := _memory(value)) and theirs and mine[0] < theirs[1] and theirs[0] < mine[1]
+        if _is_mutable(value)
+        for low, high in [_memory(value)]
+        for name, start, end in theirs
+        if low < end and start < high
     )
     return Outcome(
         structure=structure,

@@ -5,18 +5,8 @@ is given arrays and names only, and nothing that it sends can run code here. It 
 this process, or when `close` is called, or when the candidate is collected as garbage.
 """
 
-import contextlib
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,101 +15,12 @@ import numpy as np
 from rlverify.calling import CallError, Candidate, planned
 from rlverify.contract import Contract
 from rlverify.description import Parameter, Signature
-from rlverify.invocation import PRINTED, Call, Leaf, Outcome
-from rlverify.transmission import receive, send
+from rlverify.invocation import Call, Leaf, Outcome
+from rlverify.supervision import GRACE, Ended, Worker
 
 IMPORT_LIMIT = 120.0  # seconds; a cold disk and a large library take many
-GRACE = 5.0  # seconds after its time limit in which a worker should have ended itself
 GIVE_UP = 2  # so often may a candidate hang or die before it is left alone
 BATCH_CALLS, BATCH_BYTES = 512, 2**23
-
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from rlverify.execution import main; main()"
-)
-
-
-class _Ended(Exception):
-    """The worker is gone, or had to be ended."""
-
-    def __init__(self, *, late: bool) -> None:
-        self.late = late
-
-
-class _Worker:
-    """One worker process, its log, and a thread that listens to it."""
-
-    def __init__(self) -> None:
-        # opened for appending, so that worker and system write behind each other
-        self.log = tempfile.TemporaryFile("a+b")
-        path = ["" if item == os.getcwd() else item for item in sys.path]
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, json.dumps(["", *path])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            start_new_session=True,  # the user's Ctrl-C is for this process
-        )
-        self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(
-            target=_listen, args=(self.process.stdout, self.answers), daemon=True
-        ).start()
-
-    def tell(self, message: Any) -> None:
-        try:
-            send(self.process.stdin, message)  # type: ignore[arg-type]
-        except OSError:
-            raise _Ended(late=False) from None
-
-    def hear(self, limit: float) -> Any:
-        try:
-            answer = self.answers.get(timeout=limit)
-        except queue.Empty:
-            raise _Ended(late=True) from None
-        if isinstance(answer, Exception):
-            raise _Ended(late=False)
-        return answer
-
-    def end(self) -> None:
-        """End the worker, and whatever it started."""
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):
-                if stream is not None:
-                    stream.close()
-
-    def epitaph(self, *, late: bool) -> tuple[str, str, str]:
-        """Return how the process ended in words, what Python said about it, and what it printed."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=0 if late else GRACE)
-        code = self.process.returncode
-        self.end()
-        self.log.seek(0)
-        text = self.log.read(64 * PRINTED).decode(errors="replace")
-        marks = [text.rfind(mark) for mark in ("Fatal Python error", "Timeout (")]
-        start = max(marks) if max(marks) >= 0 else len(text)
-        if code is None or late:
-            how = "timeout"
-        elif code < 0:
-            how = signal.Signals(-code).name
-        else:
-            how = "timeout" if code == 1 and marks[1] >= 0 else f"exit status {code}"
-        self.log.close()
-        return how, text[start:], text[:start][:PRINTED]
-
-
-def _listen(stream: Any, answers: "queue.SimpleQueue[Any]") -> None:
-    """Pass on what a worker sends. It knows no worker, so that one can be collected."""
-    while True:
-        try:
-            answers.put(receive(stream))
-        except (EOFError, ValueError, OSError) as error:
-            answers.put(error)
-            return
 
 
 class _Elsewhere:
@@ -131,18 +32,18 @@ class _Elsewhere:
         self.memory_limit = memory_limit
         self.strikes = 0
         self.last_strike: Outcome | None = None
-        self.worker: _Worker | None = None
+        self.worker: Worker | None = None
         self.finalizer: weakref.finalize[Any, Any] | None = None
         self.known: dict[str, tuple[str, ...]] = {}
         self.signature = self._start()
 
     def _start(self) -> Signature:
-        self.worker = worker = _Worker()
+        self.worker = worker = Worker()
         self.finalizer = weakref.finalize(self, worker.end)
         try:
             worker.tell({"do": "load", "target": self.target})
             answer = worker.hear(IMPORT_LIMIT)
-        except _Ended as ended:
+        except Ended as ended:
             how, detail, _ = worker.epitaph(late=ended.late)
             self._forget()
             told = f"took more than {IMPORT_LIMIT:g} s" if how == "timeout" else f"ended by {how}"
@@ -169,7 +70,6 @@ class _Elsewhere:
         """End the worker process."""
         if self.worker is not None:
             self.worker.end()
-            self.worker.log.close()
             self._forget()
 
     def dtypes(self, library: str) -> tuple[str, ...]:
@@ -181,7 +81,7 @@ class _Elsewhere:
             try:
                 self.worker.tell({"do": "dtypes", "library": library})
                 self.known[library] = tuple(self.worker.hear(IMPORT_LIMIT)["dtypes"])
-            except _Ended as ended:
+            except Ended as ended:
                 how, _, _ = self.worker.epitaph(late=ended.late)
                 self._forget()
                 raise CallError(f"{self.target}: importing {library} ended by {how}.") from None
@@ -192,7 +92,11 @@ class _Elsewhere:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(calls):
             left = calls[len(outcomes) :]
-            if outcomes and outcomes[-1].failure and calls[len(outcomes) - 1].group == left[0].group:
+            if (
+                outcomes
+                and outcomes[-1].failure
+                and calls[len(outcomes) - 1].group == left[0].group
+            ):
                 outcomes.append(replace(outcomes[-1], ran=False))
             elif self.strikes >= GIVE_UP and self.last_strike is not None:
                 outcomes.append(replace(self.last_strike, ran=False))
@@ -204,9 +108,11 @@ class _Elsewhere:
         self, calls: Sequence[Call], library: str, dtype: str, outcomes: list[Outcome]
     ) -> None:
         """Append the outcomes of calls, fewer where the worker is lost."""
-        began = time.monotonic()
-        if self.worker is None:
-            self._start()
+        try:
+            if self.worker is None:
+                self._start()
+        except CallError as error:
+            return self._strike(Outcome("died", f"could not be loaded again ({error})"), outcomes)
         worker = self.worker
         assert worker is not None
         try:
@@ -221,19 +127,22 @@ class _Elsewhere:
                 }
             )
             for _ in calls:
-                began = time.monotonic()
                 answer = worker.hear(self.time_limit + GRACE)
                 outcomes.append(
                     replace(outcomes[-1], ran=False) if answer is None else self._outcome(answer)
                 )
-        except (_Ended, KeyError, TypeError, ValueError, AttributeError, IndexError) as problem:
-            late = isinstance(problem, _Ended) and problem.late
-            late = late or time.monotonic() - began >= self.time_limit
-            how, detail, printed = worker.epitaph(late=late)
-            self._forget()
-            self.strikes += 1
-            self.last_strike = self._lost(how, detail, printed)
-            outcomes.append(self.last_strike)
+        except Ended as ended:
+            self._strike(self._lost(*worker.epitaph(late=ended.late)), outcomes)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            worker.end()
+            message = "wrote something of its own where its results are sent"
+            self._strike(Outcome("died", message), outcomes)
+
+    def _strike(self, outcome: Outcome, outcomes: list[Outcome]) -> None:
+        self._forget()
+        self.strikes += 1
+        self.last_strike = outcome
+        outcomes.append(outcome)
 
     def _outcome(self, answer: dict[str, Any]) -> Outcome:
         """Rebuild an outcome; anything else that a worker may send raises."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rlverify.declaration import CallError
 from rlverify.description import Signature
 from rlverify.invocation import Leaf, Outcome
-from rlverify.naming import Plan
+from rlverify.planning import Plan
 
 # names in the wild, lower case without leading or trailing underscores
 _WORDS = {
@@ -14,6 +14,7 @@ _WORDS = {
     "returns": "return ret rets target targets value_target value_targets vtarg vtargs "
     "td_lambda_return lambda_returns tdlamret discounted_returns rtgs g gt td_target td_targets",
     "errors": "error delta deltas td_error td_errors tds",
+    "normalized": "normalised advantage advantages adv advs",
 }
 
 
@@ -31,7 +32,7 @@ class Reading:
     """Where each output stands in a result.
 
     Attributes:
-        places: (output, label of the leaf, position or -1), in the contract's order.
+        places: (output, label of the leaf), in the contract's order.
         text: the outputs, for the mapping.
     """
 
@@ -85,32 +86,25 @@ def read_outputs(
             return Reading(((outputs[0], labels[0]),), f"{outputs[0]}={labels[0]}")
         raise _unclear(plan.name, outputs, f"fields {', '.join(labels)}")
     words = [_meaning(name, outputs) for name in signature.returned]
-    if len(words) == len(labels) and len({w for w in words if w}) == len([w for w in words if w]):
-        return _by_statement(plan.name, labels, words, outputs)
-    if len(labels) > len(outputs):
+    named_once = all(words.count(word) == 1 for word in words if word)
+    if len(words) != len(labels) or not named_once:
+        words = [""] * len(labels)
+    if len(labels) > len(outputs) and not any(words):
         raise _unclear(plan.name, outputs, f"a tuple of {len(labels)}")
-    places = tuple(zip(outputs, labels, strict=False))
-    return Reading(places, ", ".join(name for name, _ in places))
+    return _by_statement(labels, words, outputs)
 
 
-def _by_statement(
-    name: str, labels: list[str], words: list[str], outputs: tuple[str, ...]
-) -> Reading:
+def _by_statement(labels: list[str], words: list[str], outputs: tuple[str, ...]) -> Reading:
     """Read a bare array or a tuple by the names in the return statement, then by order."""
+    # what has no name there is what is left, unless it may be something else altogether
     left = [output for output in outputs if output not in words]
-    if len(labels) > len(outputs):
-        if not any(words):
-            raise _unclear(name, outputs, f"a tuple of {len(labels)}")
-        left = []
-    found = {}
-    for label, word in zip(labels, words, strict=True):
-        output = word or (left.pop(0) if left else "")
-        if output:
-            found[output] = label
-    places = tuple((output, found[output]) for output in outputs if output in found)
-    order = [next((o for o, at in found.items() if at == label), "_") for label in labels]
-    by = " (by its return statement)" if order != list(outputs[: len(order)]) else ""
-    return Reading(places, ", ".join(order) + by)
+    order = list(words)
+    for i, word in enumerate(words):
+        if not word and left and len(labels) <= len(outputs):
+            order[i] = left.pop(0)
+    places = tuple((output, labels[order.index(output)]) for output in outputs if output in order)
+    by = "" if order == list(outputs[: len(order)]) else " (by its return statement)"
+    return Reading(places, ", ".join(output or "_" for output in order) + by)
 
 
 def _declared(
@@ -118,7 +112,7 @@ def _declared(
     labels: list[str],
     declared: tuple[tuple[str, str], ...],
     outputs: tuple[str, ...],
-) -> Reading | None:
+) -> Reading:
     places = []
     for i, (output, field) in enumerate(declared):
         if not output:
@@ -129,8 +123,9 @@ def _declared(
                 f"{', '.join(outputs)}."
             )
         by_name = next((label for label in labels if _meaning(label, (output,))), "")
-        label = field or by_name or labels[min(i, len(labels) - 1)]
-        if label not in labels or (not by_name and not field and i >= len(labels)):
+        at_place = labels[i] if i < len(labels) else None
+        label = field or by_name or at_place
+        if label is None or label not in labels:
             came = ", ".join(label or "one array" for label in labels)
             raise CallError(f"{name}: --call: the result has no {field or output}; it has {came}.")
         places.append((output, label))

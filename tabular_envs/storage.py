@@ -66,7 +66,7 @@ def read_record(function: str, path: Path) -> Record:
 
 
 def _write_npz(record: Record, file: IO[bytes]) -> None:
-    np.savez_compressed(file, allow_pickle=False, **record)
+    np.savez_compressed(file, **record)
 
 
 def _read_npz(file: IO[bytes]) -> Record:

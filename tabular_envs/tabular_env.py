@@ -66,7 +66,7 @@ class TabularEnv(gymnasium.Env[np.int64, np.int64]):
         [(1, -1, 0, 0), (2, -1, 0, 1)]
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, mdp: FiniteMDP, *, max_episode_steps: int | None = None) -> None:
         self._tables = _Tables("TabularEnv", mdp, max_episode_steps)
@@ -135,7 +135,10 @@ class TabularVectorEnv(gymnasium.vector.VectorEnv[States, States, np.ndarray]):
         ValueError: a count is below 1, or the mode is unknown.
     """
 
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
 
     def __init__(
         self,
@@ -157,6 +160,7 @@ class TabularVectorEnv(gymnasium.vector.VectorEnv[States, States, np.ndarray]):
             )
         self.mdp = mdp
         self.num_envs = num_envs
+        self.max_episode_steps = max_episode_steps
         self.autoreset_mode = modes[name]
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = gymnasium.spaces.Discrete(mdp.states)

@@ -76,11 +76,9 @@ def test_numbers_are_exact_as_fractions(name):
         assert Fraction(float(number)).denominator <= 2**16
 
 
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", [name for name in BUILT if "garnet" not in name])
 def test_ended_states_rest(name):
     mdp = BUILT[name]
-    if name.startswith("garnet"):
-        return
     last = mdp.states - 1
     for action in range(mdp.actions):
         assert outcomes(mdp, last, action) == {last: (1, 0, True)}
@@ -173,6 +171,13 @@ def test_garnet_has_its_three_counts(states, actions, seed, ending, data):
     assert again.transition.tobytes() == mdp.transition.tobytes()
     assert again.reward.tobytes() == mdp.reward.tobytes()
     assert again.terminal.tobytes() == mdp.terminal.tobytes()
+
+
+def test_garnet_probabilities_never_vanish():
+    # with this many successors, two equal cut points would be all but certain
+    mdp = garnet(600, 1, 600, seed=0)
+    assert (mdp.transition > 0).all()
+    assert (mdp.start > 0).all()
 
 
 def test_garnet_depends_on_its_seed():

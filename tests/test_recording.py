@@ -47,12 +47,15 @@ def native(env_id, manner):
     return manner == "next step" and gymnasium.spec(env_id).vector_entry_point is not None
 
 
-@pytest.mark.parametrize("manner", MANNERS)
-@pytest.mark.parametrize("name", NAMES)
+# CartPole's own vector version seeds itself in another way, and is replayed below
+REPLAYED = [
+    (name, manner) for name in NAMES for manner in MANNERS if not native(newest_id(name), manner)
+]
+
+
+@pytest.mark.parametrize(("name", "manner"), REPLAYED)
 def test_recording_equals_a_slow_replay(name, manner):
     env_id, limit, steps, seed = newest_id(name), NAMES[name], 60, 5
-    if native(env_id, manner):
-        return  # seeds itself in another way: replayed below
     rollout = record(env_id, steps=steps, columns=3, seed=seed, time_limit=limit, **MANNERS[manner])
     seen = 0
     for b in range(3):
@@ -112,7 +115,7 @@ def test_single_and_vector_record_the_same(name):
     rollouts = [
         record(env_id, steps=40, columns=2, seed=3, time_limit=NAMES[name], **how)
         for manner, how in MANNERS.items()
-        if not native(env_id, manner)
+        if (name, manner) in REPLAYED
     ]
     assert len(rollouts) >= 2
     for one, other in pairwise(rollouts):
@@ -237,7 +240,7 @@ def test_newest_id():
     finally:
         for env_id in ("Numbered-v2", "Numbered-v10", "other/Numbered-v11"):
             del gymnasium.registry[env_id]
-    with pytest.raises(ValueError, match="^newest_id: name came as 'Numbered', wanted one that"):
+    with pytest.raises(ValueError, match=r"^newest_id: .*'Numbered', wanted one that"):
         newest_id("Numbered")
 
 

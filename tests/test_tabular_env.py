@@ -6,6 +6,7 @@ Random numbers come either from a seed that both sides share, or from a script.
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -55,6 +56,10 @@ def single_steps(env, actions, seed):
 @pytest.mark.parametrize("env_id", registration.ENVIRONMENTS)
 def test_gymnasium_accepts_it(env_id):
     check_env(gymnasium.make(env_id).unwrapped)
+
+
+def test_gymnasium_accepts_one_without_an_id():
+    # without an id there is nothing to make again in other render modes
     check_env(TabularEnv(garnet(4, 2, 2, seed=0)), skip_render_check=True)
 
 
@@ -110,9 +115,8 @@ def test_equal_uniforms_give_exact_frequencies():
     uniforms = (np.arange(16) + 0.5) / 16
     for state in range(mdp.states):
         for action in range(mdp.actions):
-            env = TabularVectorEnv(mdp, 16)
-            env.reset(seed=0)
-            env._states[:] = state
+            env = TabularVectorEnv(replace(mdp, start=np.eye(mdp.states)[state]), 16)
+            assert (env.reset(seed=0)[0] == state).all()
             env.np_random = Script(uniforms)
             after = env.step(np.full(16, action))[0]
             counts = np.bincount(after, minlength=mdp.states)
@@ -155,9 +159,11 @@ def test_single_refusals():
     assert env.step(1)[2]
     with pytest.raises(ResetNeeded):
         env.step(1)
-    with pytest.raises(TypeError, match="^TabularEnv: mdp came as str, wanted a FiniteMDP"):
+    with pytest.raises(TypeError, match=r"^TabularEnv: mdp came as str, wanted a FiniteMDP\."):
         TabularEnv("chain")
-    with pytest.raises(ValueError, match="^TabularEnv: max_episode_steps came as 0, wanted an int"):
+    with pytest.raises(
+        ValueError, match=r"^TabularEnv: max_episode_steps came as 0, wanted an .*1\."
+    ):
         TabularEnv(chain(2), max_episode_steps=0)
 
 
@@ -315,9 +321,9 @@ def test_vector_refusals():
         env.reset(options={"reset_mask": np.ones(3, dtype=bool)})
     with pytest.raises(TypeError, match="reset_mask came as dtype int64, wanted bool"):
         env.reset(options={"reset_mask": np.ones(2, dtype=np.int64)})
-    with pytest.raises(ValueError, match="^TabularVectorEnv: autoreset_mode came as 'Never', wan"):
+    with pytest.raises(ValueError, match=r"^TabularVectorEnv: autoreset_mode .* wanted one of"):
         TabularVectorEnv(chain(2), 2, autoreset_mode="Never")
-    with pytest.raises(ValueError, match="^TabularVectorEnv: num_envs came as 0, wanted an integ"):
+    with pytest.raises(ValueError, match=r"^TabularVectorEnv: num_envs came as 0, wanted"):
         TabularVectorEnv(chain(2), 0)
 
 
@@ -373,7 +379,7 @@ def test_ids_make_single_and_vector_with_the_same_limit(env_id):
     assert isinstance(env.unwrapped, TabularEnv)
     assert isinstance(vector.unwrapped, TabularVectorEnv)
     assert env.spec.max_episode_steps == limit
-    assert vector.unwrapped._tables.limit == (np.inf if limit is None else limit)
+    assert vector.unwrapped.max_episode_steps == limit
     assert env.unwrapped.mdp.transition.tobytes() == vector.unwrapped.mdp.transition.tobytes()
     assert gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()) == env.spec
 

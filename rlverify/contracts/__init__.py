@@ -1,6 +1,7 @@
 """One module a topic: what its functions must satisfy, as data."""
 
 import difflib
+import functools
 import importlib
 
 from rlverify.contract import Contract
@@ -8,6 +9,7 @@ from rlverify.contract import Contract
 TOPICS = ("returns", "advantages")
 
 
+@functools.cache
 def contracts() -> tuple[Contract, ...]:
     """Return every contract, topic by topic."""
     found: list[Contract] = []
@@ -19,6 +21,11 @@ def contracts() -> tuple[Contract, ...]:
 def names() -> tuple[str, ...]:
     """Return the name of every contract."""
     return tuple(contract.name for contract in contracts())
+
+
+def list_contracts() -> tuple[str, ...]:
+    """Return the names that `rlverify.check` knows."""
+    return names()
 
 
 def find(name: str) -> Contract:

@@ -23,7 +23,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts._recordings import equals_exactly, exact, same, transposed, transposed_back
 from rlverify.fast import advantages as fast
-from rlverify.inputs import samples, token_sequences
+from rlverify.inputs import long_samples, long_sequences, samples, token_sequences
 from rlverify.reference import advantages as reference
 
 SEQUENCE = ("rewards", "values", "mask", "gamma", "lam")
@@ -374,6 +374,7 @@ SEQUENCE_CONTRACT = Contract(
     ),
     bad_inputs=SEQUENCE_BAD,
     sizes=((64, 512), (512, 1024)),
+    long_cases=long_sequences(SEQUENCE),
 )  # fmt: skip
 
 NORMALIZE_CONTRACT = Contract(
@@ -462,4 +463,5 @@ NORMALIZE_CONTRACT = Contract(
     ),
     bad_inputs=NORMALIZE_BAD,
     sizes=((1024,), (131072,)),
+    long_cases=long_samples("advantages"),
 )  # fmt: skip

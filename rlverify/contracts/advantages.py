@@ -52,7 +52,7 @@ from rlverify.contracts.returns import (
     reward_impulse,
 )
 from rlverify.fast import advantages as fast
-from rlverify.inputs import cut_of, recordings
+from rlverify.inputs import cut_of, long_recordings, recordings
 from rlverify.reference import advantages as reference
 
 MONTE_CARLO = ("rewards", "values", "next_values", "terminated", "truncated", "gamma")
@@ -397,6 +397,7 @@ GAE_CONTRACT = Contract(
     equivalents=EQUIVALENTS,
     bad_inputs=bad_inputs("gae", GAE),
     sizes=SIZES,
+    long_cases=long_recordings(GAE),
 )  # fmt: skip
 
 MONTE_CARLO_CONTRACT = Contract(
@@ -435,6 +436,7 @@ MONTE_CARLO_CONTRACT = Contract(
     ),
     bad_inputs=bad_inputs("monte_carlo_advantage", MONTE_CARLO),
     sizes=SIZES,
+    long_cases=long_recordings(MONTE_CARLO),
 )  # fmt: skip
 
 N_STEP_CONTRACT = Contract(
@@ -472,6 +474,7 @@ N_STEP_CONTRACT = Contract(
     conventions=(LAYOUT, STARTS),
     bad_inputs=bad_inputs("n_step_advantage", N_STEP),
     sizes=SIZES,
+    long_cases=long_recordings(N_STEP),
 )  # fmt: skip
 
 CONTRACTS = (

@@ -40,7 +40,7 @@ from rlverify.contracts._recordings import (
     truncated_of,
 )
 from rlverify.fast import returns as fast
-from rlverify.inputs import cut_of, recordings
+from rlverify.inputs import cut_of, long_recordings, recordings
 from rlverify.reference import returns as reference
 
 TD_ERROR = ("rewards", "values", "next_values", "terminated", "gamma")
@@ -290,6 +290,7 @@ TD_CONTRACT = Contract(
     conventions=(LAYOUT,),
     bad_inputs=bad_inputs("td_error", TD_ERROR),
     sizes=SIZES,
+    long_cases=long_recordings(TD_ERROR),
 )  # fmt: skip
 
 DISCOUNTED_BUGS = (
@@ -374,6 +375,7 @@ DISCOUNTED_CONTRACT = Contract(
     ),
     bad_inputs=bad_inputs("discounted_return", DISCOUNTED),
     sizes=SIZES,
+    long_cases=long_recordings(DISCOUNTED),
 )  # fmt: skip
 
 N_STEP_BUGS = (
@@ -438,6 +440,7 @@ N_STEP_CONTRACT = Contract(
     conventions=(LAYOUT, STARTS),
     bad_inputs=bad_inputs("n_step_return", N_STEP),
     sizes=SIZES,
+    long_cases=long_recordings(N_STEP),
 )  # fmt: skip
 
 LAMBDA_CONTRACT = Contract(
@@ -500,6 +503,7 @@ LAMBDA_CONTRACT = Contract(
     ),
     bad_inputs=bad_inputs("lambda_return", LAMBDA),
     sizes=SIZES,
+    long_cases=long_recordings(LAMBDA),
 )  # fmt: skip
 
 CONTRACTS = (TD_CONTRACT, DISCOUNTED_CONTRACT, N_STEP_CONTRACT, LAMBDA_CONTRACT)

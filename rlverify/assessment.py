@@ -1,0 +1,148 @@
+"""What came of one case: the numbers, and anything wrong that is not about numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlverify.arrangement import Arrangement
+from rlverify.contract import Case, Contract
+from rlverify.invocation import PRINTED, Outcome
+from rlverify.reading import Reading
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a candidate did wrong, other than computing wrong numbers.
+
+    Attributes:
+        kind: `raised`, `hung`, `died`, `memory`, `shape`, `dtype`, `type`, `overwrote`, `aliased`.
+        sentence: what happened, what was wanted, and the remedy where there is one.
+        detail: traceback or the like.
+    """
+
+    kind: str
+    sentence: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a candidate made of one case.
+
+    Attributes:
+        outputs: its numbers in float64, laid out as the contract has it; None without any.
+        failure: what it did wrong, or None.
+        dtype: the dtype that it really returned.
+        printed: what it wrote to standard output and error.
+        ran: False where it was not called because it had hung or died too often before.
+    """
+
+    outputs: dict[str, np.ndarray] | None
+    failure: Failure | None
+    dtype: str = ""
+    printed: str = ""
+    ran: bool = True
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """Reads outcomes of one candidate.
+
+    Attributes:
+        name: the candidate's.
+        contract: its contract.
+        reading: where its outputs stand.
+        arrangement: how it was given its arrays.
+    """
+
+    name: str
+    contract: Contract
+    reading: Reading
+    arrangement: Arrangement
+
+    def result(self, case: Case, outcomes: Sequence[Outcome], dtype: str) -> Result:
+        """Return what the calls that one case took came to."""
+        printed = "".join(item.printed for item in outcomes)[:PRINTED]
+        for outcome in outcomes:
+            failure = self._stopped(outcome) or self._unreadable(case, outcome)
+            if failure is not None:
+                return Result(None, failure, "", printed, outcome.ran)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.reading.outputs}
+        found: set[str] = set()
+        for outcome in outcomes:
+            for name, leaf in self.reading.leaves(outcome):
+                if leaf is not None and leaf.array is not None:
+                    parts[name].append(leaf.array)
+                    found.add(leaf.dtype)
+        returned = "/".join(sorted(found))
+        misuses = (self._misuse(outcome) for outcome in outcomes)
+        failure = next((item for item in misuses if item), None) or self._dtype(returned, dtype)
+        outputs = {name: self.arrangement.gathered(arrays) for name, arrays in parts.items()}
+        return Result(outputs, failure, returned, printed)
+
+    def _stopped(self, outcome: Outcome) -> Failure | None:
+        """Return why a call did not come to its end, if it did not."""
+        if not outcome.failure:
+            return None
+        words = {"raised": "raised ", "memory": "ran out of memory: "}.get(outcome.failure, "")
+        sentence = f"{self.name}: {words}{outcome.message}"
+        return Failure(
+            outcome.failure, sentence if sentence[-1] in ".!?" else f"{sentence}.", outcome.detail
+        )
+
+    def _unreadable(self, case: Case, outcome: Outcome) -> Failure | None:
+        """Return what is wrong with the type or shape of a result, if anything is."""
+        like = next(item.name for item in self.contract.arguments if item.kind == "float")
+        shape = self.arrangement.shape(case[like].shape)
+        for name, leaf in self.reading.leaves(outcome):
+            if leaf is None:
+                remedy = (
+                    "; is its return statement missing?" if outcome.returned == "NoneType" else "."
+                )
+                return Failure(
+                    "type",
+                    f"{self.name}: returned {outcome.returned}, wanted {self.reading.wanted} of "
+                    f"shape {shape}{remedy}",
+                )
+            if leaf.array is None:
+                return Failure(
+                    "type",
+                    f"{self.name}: {name} came as {leaf.kind}, wanted an array of numbers of shape "
+                    f"{shape}.",
+                )
+            if leaf.array.shape != shape:
+                alone = "" if self.arrangement.axis is None else ", called with one trajectory"
+                return Failure(
+                    "shape",
+                    f"{self.name}: {name} came with shape {leaf.array.shape}, wanted {shape}, the "
+                    f"shape of {like}{alone}.",
+                )
+        return None
+
+    def _misuse(self, outcome: Outcome) -> Failure | None:
+        """Return what a call did to its arguments, if anything."""
+        for argument in outcome.overwrote:
+            return Failure(
+                "overwrote",
+                f"{self.name}: its argument {argument} came back changed, wanted it as it was; "
+                "work on a copy.",
+            )
+        labels = {leaf.label: name for name, leaf in self.reading.leaves(outcome) if leaf}
+        for label, argument in outcome.aliased:
+            if label in labels:
+                return Failure(
+                    "aliased",
+                    f"{self.name}: {labels[label]} shares memory with the argument {argument}, so "
+                    "that writing to one changes the other; return a copy.",
+                )
+        return None
+
+    def _dtype(self, returned: str, dtype: str) -> Failure | None:
+        if returned == dtype:
+            return None
+        return Failure(
+            "dtype",
+            f"{self.name}: returned {returned} for {dtype} inputs; check it with dtype {returned}, "
+            "or allocate results in the inputs' dtype.",
+        )

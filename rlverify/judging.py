@@ -1,0 +1,594 @@
+"""Judging: composes checking and diagnosis into the verdict that `rlverify.check` returns.
+
+    EXACT        bitwise the reference, rounded to the dtype
+    TIGHT        within the smaller of the running and the probabilistic bound
+    BOUND        within what rounding may do to any order of evaluation
+    CONVENTION   equals the reference under another legitimate reading; passes where declared
+    KNOWN-BIAS   a constant times the reference; passes where declared
+    UNDECIDABLE  the tolerance is too wide to reject nonsense; never passes
+    WRONG        anything else, with the known mistake it makes where there is one
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlverify.calling import Candidate, Result, in_process
+from rlverify.checking import (
+    HARD,
+    LawSubject,
+    Report,
+    Tally,
+    drawn_cases,
+    expressed,
+    judge_case,
+    law_on_case,
+    run_checks,
+    truth,
+)
+from rlverify.citations import Citation
+from rlverify.comparison import (
+    Truth,
+    agrees,
+    effective_unit,
+    passing_decoys,
+    ratios,
+    round_to,
+)
+from rlverify.contract import Case, Contract
+from rlverify.contracts import find
+from rlverify.diagnosis import Diagnosis, diagnose
+from rlverify.isolation import isolated
+from rlverify.rounding import PRECISIONS
+from rlverify.shrinking import shrink
+
+PASSING = ("EXACT", "TIGHT", "BOUND")
+BUDGET = 200
+LAW_CASES = 60
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `rlverify.check` found out about a function.
+
+    Attributes:
+        ok: whether it passes.
+        grade: `EXACT`, `TIGHT`, `BOUND`, `CONVENTION`, `KNOWN-BIAS`, `UNDECIDABLE` or `WRONG`.
+        qualifier: what the grade names: a convention, a factor, known bugs; may be empty.
+        name: the candidate.
+        contract: name of the contract it was held to.
+        dtype: the dtype it was given.
+        call: how it was called.
+        draws: on how many cases it was compared with the reference.
+        worst: the worst error in units of the bound; infinite for NaN or misbehaviour.
+        where: the element and case of the worst error.
+        effective_precision: the unit roundoff it behaves like; 0 when every result is exact.
+        claimed_precision: the unit roundoff of the dtype.
+        held: the checks that hold.
+        broken: the checks that do not.
+        diagnosis: one sentence on what is wrong; empty when nothing is.
+        citations: public reports of the same mistake.
+        convention: the convention inferred or declared, if any.
+        counterexample: a runnable snippet with the smallest inputs found; empty when it passes.
+        smallest: those inputs.
+        notes: remarks on the call and on what was not judged.
+        printed: what the candidate printed.
+    """
+
+    ok: bool
+    grade: str
+    qualifier: str
+    name: str
+    contract: str
+    dtype: str
+    call: str
+    draws: int
+    worst: float
+    where: str
+    effective_precision: float
+    claimed_precision: float
+    held: tuple[str, ...]
+    broken: tuple[str, ...]
+    diagnosis: str = ""
+    citations: tuple[Citation, ...] = ()
+    convention: str = ""
+    counterexample: str = ""
+    smallest: Case | None = None
+    notes: tuple[str, ...] = ()
+    printed: str = ""
+    tallies: tuple[Tally, ...] = field(default=(), repr=False)
+
+    @property
+    def title(self) -> str:
+        """Return the grade with its qualifier, such as `WRONG(A1)`."""
+        return f"{self.grade}({self.qualifier})" if self.qualifier else self.grade
+
+    @property
+    def link(self) -> str:
+        """Return a public report of the same mistake; empty when there is none."""
+        return next((entry.link for entry in self.citations if entry.link), "")
+
+    @property
+    def precision(self) -> str:
+        """Return the effective precision in words."""
+        if self.effective_precision == 0:
+            return f"exact on every draw (claims {_power(self.claimed_precision)})"
+        claimed, real = _power(self.claimed_precision), _power(self.effective_precision)
+        return f"claims {claimed}, behaves like {real}"
+
+
+def _power(unit: float) -> str:
+    return "no precision at all" if unit >= 0.5 else f"2^{round(math.log2(unit))}"
+
+
+# --- the grade ---------------------------------------------------------------------------------
+
+
+def grade_of(result: Result, known: Truth, dtype: str) -> str:
+    """Return EXACT, TIGHT or BOUND for a result within its bounds."""
+    outputs = result.outputs or {}
+    exact = all(
+        np.array_equal(array, round_to(dtype, known.value[name]), equal_nan=True)
+        for name, array in outputs.items()
+    )
+    if exact:
+        return "EXACT"
+    tight = all(
+        bool((ratios(array, known.value[name], known.tight[name]) <= 1).all())
+        for name, array in outputs.items()
+    )
+    return "TIGHT" if tight else "BOUND"
+
+
+def worst_grade(report: Report) -> str:
+    """Return the lowest grade over all cases of a report without findings."""
+    grades = {
+        grade_of(result, known, report.dtype)
+        for result, known in zip(report.results, report.truths, strict=True)
+    }
+    return max(grades, key=PASSING.index)
+
+
+def bias_factor(results: Sequence[Result], truths: Sequence[Truth]) -> Fraction | None:
+    """Return the constant that the results are of the truth, if they are one."""
+    factor = None
+    for result, known in zip(results, truths, strict=True):
+        for name, array in (result.outputs or {}).items():
+            wanted = known.value[name]
+            if factor is None and np.abs(wanted).max() > 0:
+                index = np.unravel_index(int(np.argmax(np.abs(wanted))), wanted.shape)
+                share = float(array[index]) / float(wanted[index])
+                if not math.isfinite(share):
+                    return None
+                factor = Fraction(share).limit_denominator(64)
+                if factor in (0, 1):
+                    return None
+            if factor is not None:
+                scaled, slack = float(factor) * wanted, abs(float(factor)) * known.allowed[name]
+                # the product itself rounds once in float64
+                slack = slack + 2.0**-53 * np.abs(scaled)
+                if not bool((ratios(array, scaled, slack) <= 1).all()):
+                    return None
+    return factor
+
+
+def _precision(report: Report) -> float:
+    return max(
+        (
+            effective_unit(result.outputs, known)
+            for result, known in zip(report.results, report.truths, strict=True)
+            if result.outputs is not None
+        ),
+        default=0.0,
+    )
+
+
+def _where(report: Report) -> tuple[float, str]:
+    worst, where = 0.0, ""
+    for case, result, known in zip(report.cases, report.results, report.truths, strict=True):
+        found, ratio = judge_case(case, result, known, "reference")
+        if ratio > worst:
+            worst = ratio
+            if found is not None and found.distance is not None:
+                index = ", ".join(map(str, found.distance.index))
+                where = f"{found.output}[{index}] of a {case.kind} case"
+            elif found is not None and found.failure is not None:
+                where = found.failure.kind
+    return worst, where
+
+
+# --- the smallest case ---------------------------------------------------------------------------
+
+
+def smallest_case(report: Report, candidate: Candidate, tally: Tally) -> Case | None:
+    """Return the smallest case found on which the first broken check still fails."""
+    contract, dtype = report.contract, report.dtype
+    finding = tally.finding
+    if finding is None:
+        return None
+    if finding.failure is not None and finding.failure.kind in ("hung", "died", "memory"):
+        return finding.case  # each attempt would cost a process
+    law = next((x for x in contract.laws if f"law: {x.name}" == tally.check), None)
+    subject = LawSubject(contract, candidate, dtype)
+
+    def fails(case: Case) -> bool:
+        (projected,) = expressed(candidate, [case], dtype)
+        if projected.key() != case.key():
+            return False
+        try:
+            known = truth(contract, case, dtype)
+        except (ValueError, TypeError, ZeroDivisionError):
+            return False  # the reference refuses it: no input at all
+        if law is not None:
+            return law_on_case(law, subject, case)[0] is not None
+        result = candidate.run([case], dtype)[0]
+        if finding.failure is not None:
+            return result.failure is not None and result.failure.kind == finding.failure.kind
+        if result.failure is not None and result.failure.kind in HARD:
+            return False
+        return judge_case(case, result, known, "reference")[0] is not None
+
+    failing = [finding.case]
+    if tally.check == "reference":
+        failing = [
+            case
+            for case, result, known in zip(
+                report.cases, report.results, report.truths, strict=True
+            )
+            if (judge_case(case, result, known, "reference")[0] is not None)
+            and (result.failure is None or finding.failure is not None)
+        ] or failing
+    start = min(failing, key=lambda case: sum(np.size(v) for v in case.arguments.values()))
+    return shrink(contract, start, fails) if fails(start) else start
+
+
+def literal(value: Any) -> str:
+    """Return Python source for an argument."""
+    if isinstance(value, np.ndarray):
+        body = np.array2string(value, separator=", ", threshold=10**6, floatmode="unique")
+        body = " ".join(body.split()).replace("[ ", "[").replace("nan", "np.nan")
+        return f"np.array({body.replace('inf', 'np.inf')})"
+    return repr(value)
+
+
+def snippet(contract: Contract, candidate: Candidate, case: Case, dtype: str, target: str) -> str:
+    """Return a program that shows the candidate's answer beside the reference's."""
+    lines = ["import numpy as np", "import rlverify", "", "inputs = dict("]
+    lines += [f"    {name}={literal(value)}," for name, value in case.arguments.items()]
+    lines += [")"]
+    known = truth(contract, case, dtype)
+    result = candidate.run([case], dtype)[0]
+    lines += [f'print(rlverify.run("{contract.name}", inputs))']
+    for name in candidate.outputs:
+        lines.append(f"# wanted {name} = {_flat(known.value[name])}")
+    lines += [f'print(rlverify.run({target}, inputs, contract="{contract.name}", dtype="{dtype}"))']
+    if result.outputs is None:
+        lines.append(f"# {result.failure.sentence if result.failure else 'no arrays'}")
+    for name, array in (result.outputs or {}).items():
+        lines.append(f"# got    {name} = {_flat(array)}")
+    return "\n".join(lines)
+
+
+def _flat(array: np.ndarray) -> str:
+    return " ".join(np.array2string(array, separator=", ", threshold=50).split())
+
+
+# --- the verdict -----------------------------------------------------------------------------------
+
+
+def judge(
+    contract: Contract,
+    candidate: Candidate,
+    cases: Sequence[Case],
+    dtype: str,
+    *,
+    target: str,
+    conventions: Sequence[str] = (),
+    factor: Fraction | None = None,
+    excused: Mapping[str, str] | None = None,
+    law_cases: int = LAW_CASES,
+    explain: bool = True,
+    advance: Callable[[str], None] = lambda step: None,
+) -> Verdict:
+    """Judge a candidate on cases.
+
+    Args:
+        contract: what it is held to.
+        candidate: the function, as it is to be called.
+        cases: drawn or recorded.
+        dtype: the dtype it is given.
+        target: source text that names the function, for the snippet.
+        conventions: declared readings, `axis=value`.
+        factor: declared bias.
+        excused: check name → reason; these checks may fail.
+        law_cases: how many of the cases the laws see.
+        explain: whether to diagnose and shrink what is wrong.
+        advance: told of every step, for a progress bar.
+    """
+    excused = dict(excused or {})
+    report = run_checks(contract, candidate, cases, dtype, law_cases=law_cases, advance=advance)
+    broken = [tally for tally in report.broken if tally.check not in excused]
+    notes = list(candidate.notes) + _excuses(report, excused)
+    worst, where = _where(report)
+    grade, qualifier, ok, sentence = "", "", True, ""
+    diagnosis, smallest, text = Diagnosis(), None, ""
+    inferred = [name for name in candidate.conventions if name not in conventions]
+    if not broken:
+        grade = worst_grade(report)
+        nonsense = passing_decoys(report.truths)
+        if nonsense:
+            grade, ok = "UNDECIDABLE", False
+            sentence = f"the tolerance would also pass {', '.join(nonsense)}"
+        elif candidate.conventions:
+            grade, qualifier = "CONVENTION", ", ".join(candidate.conventions)
+            ok = not inferred
+            sentence = "" if ok else f"right under {qualifier}; declare it to pass"
+    else:
+        grade, ok = "WRONG", False
+        if explain:
+            advance("diagnosing")
+            diagnosis = diagnose(contract, candidate, report.cases, report.results, dtype)
+        if diagnosis.convention is not None:
+            grade, qualifier = "CONVENTION", diagnosis.convention.name
+            ok = diagnosis.convention.name in conventions
+            sentence = f"{diagnosis.convention.sentence}" + (
+                "" if ok else f"; declare {qualifier} to pass"
+            )
+        elif diagnosis.bugs:
+            joint = " and " if diagnosis.together else " or "
+            qualifier = (" + " if diagnosis.together else " | ").join(_ids(diagnosis))
+            sentence = joint.join(entry.sentence for entry in diagnosis.citations)
+        else:
+            found = bias_factor(report.results, report.truths)
+            if found is not None and not report.broken[0].finding.failure:  # type: ignore[union-attr]
+                grade, qualifier, ok = "KNOWN-BIAS", str(found), found == factor
+                sentence = f"{found} times the reference" + ("" if ok else "; declare it to pass")
+            else:
+                sentence = _unexplained(report, broken)
+        if explain and not ok:
+            advance("shrinking")
+            smallest = smallest_case(report, candidate, broken[0])
+            if smallest is not None:
+                text = snippet(contract, candidate, smallest, dtype, target)
+    held = [t.check for t in report.tallies if t.applied and not t.failed]
+    printed = next((r.printed for r in report.results if r.printed), "")
+    precision = PRECISIONS[dtype]
+    return Verdict(
+        ok=ok,
+        grade=grade,
+        qualifier=qualifier,
+        name=candidate.name,
+        contract=contract.name,
+        dtype=dtype,
+        call=candidate.mapping,
+        draws=len(report.cases),
+        worst=worst,
+        where=where,
+        effective_precision=_precision(report),
+        claimed_precision=max(precision.unit, precision.storage),
+        held=tuple(held),
+        broken=tuple(tally.check for tally in broken),
+        diagnosis=sentence,
+        citations=diagnosis.citations,
+        convention=qualifier if grade == "CONVENTION" else "",
+        counterexample=text,
+        smallest=smallest,
+        notes=tuple(notes),
+        printed=printed,
+        tallies=tuple(report.tallies),
+    )
+
+
+def _ids(diagnosis: Diagnosis) -> list[str]:
+    return list(dict.fromkeys(bug.id for bug in diagnosis.bugs))
+
+
+def _excuses(report: Report, excused: Mapping[str, str]) -> list[str]:
+    broken = {tally.check for tally in report.broken}
+    known = {tally.check for tally in report.tallies}
+    notes = []
+    for check, reason in excused.items():
+        if check not in known:
+            notes.append(f"excused, but there is no such check: {check}")
+        elif check in broken:
+            notes.append(f"excused: {check} ({reason})")
+        else:
+            notes.append(f"stale excuse: {check} holds; take it out ({reason})")
+    return notes
+
+
+def _unexplained(report: Report, broken: Sequence[Tally]) -> str:
+    """Return one sentence on what is wrong where no known mistake explains it."""
+    first = broken[0]
+    behaviour = next((t for t in broken if t.check.startswith("behaviour")), None)
+    numbers = first.finding is not None and first.finding.failure is None
+    if behaviour is not None and behaviour.finding is not None:
+        failure = behaviour.finding.failure
+        if failure is not None and (not numbers or first is behaviour):
+            count = f" (on {behaviour.failed} of {behaviour.applied} cases)"
+            return failure.sentence.rstrip(".") + count
+    if first.check == "reference":
+        real, claimed = _precision(report), PRECISIONS[report.dtype].unit
+        coarse = _agrees_in(report, "float32") if report.dtype == "float64" else False
+        if coarse:
+            return (
+                f"right to about {_power(real)} only, claims {_power(claimed)}: a step computes "
+                "in lower precision, or small terms are dropped"
+            )
+    laws = [t.sentence for t in broken if t.check.startswith("law")]
+    told = f"; it breaks: {'; '.join(laws[:3])}" if laws else ""
+    return f"no known mistake explains it{told}"
+
+
+def _agrees_in(report: Report, dtype: str) -> bool:
+    """Whether every result would be within the bounds of a coarser dtype."""
+    return all(
+        result.outputs is not None
+        and agrees(result.outputs, truth(report.contract, case, dtype))
+        for case, result in zip(report.cases, report.results, strict=True)
+    )
+
+
+# --- the functions users call --------------------------------------------------------------------
+
+
+def open_candidate(
+    function: Callable[..., Any] | str,
+    contract: Contract,
+    *,
+    call: str | None = None,
+    arrays: str | None = None,
+    layout: str | None = None,
+    time_limit: float = 10.0,
+) -> tuple[Candidate, str]:
+    """Return the candidate for a function or `MODULE:FUNCTION`, and source text naming it."""
+    if isinstance(function, str):
+        candidate: Candidate = isolated(
+            function, contract, call=call, arrays=arrays, layout=layout, time_limit=time_limit
+        )
+        return candidate, repr(function)
+    candidate = in_process(function, contract, call=call, arrays=arrays, layout=layout)
+    return candidate, getattr(function, "__name__", "function")
+
+
+def check(
+    function: Callable[..., Any] | str,
+    name: str,
+    *,
+    call: str | None = None,
+    arrays: str | None = None,
+    layout: str | None = None,
+    dtype: str | None = None,
+    budget: int = BUDGET,
+    seed: int = 0,
+    conventions: Sequence[str] = (),
+    factor: Fraction | None = None,
+    excused: Mapping[str, str] | None = None,
+    time_limit: float = 10.0,
+    advance: Callable[[str], None] = lambda step: None,
+) -> Verdict:
+    """Judge a function against the contract `name`.
+
+    A string names a function as `MODULE:FUNCTION` or `file.py:FUNCTION`; it runs in a worker
+    process under time and memory limits. A Python function runs in this process: an endless
+    loop or a crash in it cannot be survived.
+
+    Args:
+        function: the function, or the string that names it.
+        name: the contract, such as `"gae"` (see `rlverify.list_contracts`).
+        call: how to call it, where its argument names do not say so.
+        arrays: `"numpy"`, `"torch"` or `"jax"`, where trial calls should not find out.
+        layout: `"time-major"`, `"batch-major"` or `"columns"`, likewise.
+        dtype: dtype to judge it in; by default the widest it computes in.
+        budget: number of drawn cases.
+        seed: of the draws.
+        conventions: declared readings, `"axis=value"`.
+        factor: declared constant bias.
+        excused: check name → reason why it may fail.
+        time_limit: seconds for one call, where it runs in a worker.
+        advance: told of every step, for a progress bar.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        ValueError: no such contract, convention or dtype, or the call is ambiguous.
+        TypeError: `function` is neither callable nor a string.
+    """
+    contract = find(name)
+    if not (callable(function) or isinstance(function, str)):
+        raise TypeError(
+            f"check: function came as {type(function).__name__}, wanted a function or a "
+            "'MODULE:FUNCTION' string."
+        )
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise ValueError(f"check: budget came as {budget!r}, wanted an integer of at least 1.")
+    refuse_unknown(contract, conventions, dtype)
+    candidate, target = open_candidate(
+        function, contract, call=call, arrays=arrays, layout=layout, time_limit=time_limit
+    )
+    try:
+        chosen = dtype or candidate.dtypes[0]
+        advance("drawing")
+        cases = [*drawn_cases(contract, budget, seed), *contract.long_cases]
+        return judge(
+            contract, candidate, cases, chosen,
+            target=target, conventions=conventions, factor=factor, excused=excused,
+            advance=advance,
+        )  # fmt: skip
+    finally:
+        candidate.close()
+
+
+def refuse_unknown(contract: Contract, conventions: Sequence[str], dtype: str | None) -> None:
+    """Refuse conventions and dtypes that do not exist.
+
+    Raises:
+        ValueError: with the names that do.
+    """
+    known = [convention.name for convention in contract.conventions]
+    for name in conventions:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise ValueError(
+                f"check: convention came as {name!r}, wanted one that {contract.name} knows: "
+                f"{there}."
+            )
+    if dtype is not None and dtype not in PRECISIONS:
+        raise ValueError(
+            f"check: dtype came as {dtype!r}, wanted one of {', '.join(PRECISIONS)}."
+        )
+
+
+def run(
+    function: Callable[..., Any] | str,
+    inputs: Mapping[str, Any],
+    *,
+    contract: str | None = None,
+    call: str | None = None,
+    arrays: str | None = None,
+    layout: str | None = None,
+    dtype: str = "float64",
+) -> dict[str, np.ndarray]:
+    """Run a function on canonical inputs, called as `check` would call it.
+
+    Args:
+        function: the name of a contract (its reference runs), a function, or a string that
+            names one as `MODULE:FUNCTION`.
+        inputs: the contract's arguments by canonical name.
+        contract: the contract that a stranger's function is called by.
+        call: as for `check`.
+        arrays: as for `check`.
+        layout: as for `check`.
+        dtype: as for `check`.
+
+    Returns:
+        The outputs by canonical name, as float64.
+
+    Raises:
+        ValueError: the function cannot be called, or failed.
+    """
+    if contract is None:
+        if not isinstance(function, str):
+            raise ValueError("run: contract came as None, wanted the name of a contract.")
+        known = find(function)
+        return known.named(known.reference(**inputs))
+    candidate, _ = open_candidate(function, find(contract), call=call, arrays=arrays, layout=layout)
+    try:
+        (case,) = expressed(candidate, [Case(inputs)], dtype)
+        result = candidate.run([case], dtype)[0]
+        if result.outputs is None:
+            raise ValueError(result.failure.sentence if result.failure else "no arrays returned")
+        return result.outputs
+    finally:
+        candidate.close()
+
+
+def is_file_target(target: str) -> bool:
+    """Whether a target names a function in a file rather than in a module."""
+    return Path(target.rpartition(":")[0]).suffix == ".py"

@@ -1,0 +1,100 @@
+"""Preparation: what a user asks for, from command line and settings, made ready to be judged."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from rlverify.settings import Settings, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rlverify.contract import Contract
+
+
+@dataclass(frozen=True)
+class Task:
+    """One candidate to check; the fields are the arguments of `rlverify.check`.
+
+    Attributes:
+        target: names the function.
+        contract: what it is held to.
+        call: how it is called.
+        arrays: its array library.
+        layout: its layout.
+        dtype: the dtype it is judged in.
+        conventions: declared readings.
+        factor: declared constant bias.
+        excused: check → reason why it may fail.
+    """
+
+    target: str
+    contract: str
+    call: str | None = None
+    arrays: str | None = None
+    layout: str | None = None
+    dtype: str | None = None
+    conventions: tuple[str, ...] = ()
+    factor: Fraction | None = None
+    excused: "Mapping[str, str]" = field(default_factory=dict)
+
+
+def tasks(settings: Settings, asked: str | None, **options: Any) -> list[Task]:
+    """Return the candidates that a command line asks for.
+
+    Args:
+        settings: of the user's project.
+        asked: `PLACE:FUNCTION`, the name of a configured candidate, or None for all of them.
+        options: fields of `Task` given on the command line; None and () stand for not given.
+
+    Raises:
+        ValueError: there is no such candidate, or no contract is named.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if asked is not None and ":" in asked:
+        if "contract" not in given:
+            raise ValueError(
+                f"--as is missing: which estimator is {asked} meant to be? Such as --as gae; "
+                "'rlverify list' shows all."
+            )
+        return [Task(target=asked, **given)]
+    configured = {
+        name: Task(**{key: value for key, value in vars(entry).items() if key != "name"})
+        for name, entry in settings.candidates.items()
+    }
+    if asked is not None and asked not in configured:
+        raise ValueError(
+            f"target came as {asked!r}, wanted MODULE:FUNCTION, FILE.py:FUNCTION or a candidate "
+            f"of [tool.rlverify.candidates]; {nearest(asked, configured)}"
+        )
+    if not configured:
+        raise ValueError(
+            "no target is given, such as mine.py:compute, and no pyproject.toml here or above "
+            "has a table [tool.rlverify.candidates.NAME]."
+        )
+    chosen = list(configured.values()) if asked is None else [configured[asked]]
+    return [replace(task, **given) for task in chosen]
+
+
+def check_names(contract: "Contract") -> list[str]:
+    """Return the name of every check that a candidate for a contract goes through."""
+    from rlverify.checking import MISBEHAVIOUR
+
+    return [
+        "reference",
+        *(f"behaviour: {kind}" for kind in MISBEHAVIOUR),
+        *(f"example: {example.name}" for example in contract.examples),
+        *(f"law: {law.name}" for law in contract.laws),
+    ]
+
+
+def refuse_unknown_checks(asker: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse names of checks that do not exist.
+
+    Raises:
+        ValueError: with the nearest one that does.
+    """
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{asker}: there is no check {name!r}; {nearest(name, known)}")

@@ -1,0 +1,272 @@
+"""Verifying: every function of the suite, its fast version against its reference.
+
+Each row judges one function at one dtype on drawn cases and on rollouts recorded from real
+environments, counts the laws held and the known bugs killed, checks the gradient, and times
+it beside a copy of the same bytes.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlverify.checking import Canonical, as_torch, drawn_cases, judge_case, truth
+from rlverify.comparison import rounded
+from rlverify.contract import Case, Contract
+from rlverify.diagnosis import flagged_equivalents, killers, mutant, visibility
+from rlverify.differentiation import worst_gradient
+from rlverify.inputs import cut_of
+from rlverify.judging import LAW_CASES, Verdict, judge
+from rlverify.recording import Rollout, real_rollouts
+
+DTYPES = ("float64", "float32")
+GRADIENT_CASES = 4
+GRADIENT_SIZES = range(4, 13)  # elements: enough for a step before and after an end
+TIMED_SHAPE = (2048, 8)
+TIMED_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """How the checks of a contract fare against its known bugs.
+
+    Attributes:
+        killed: how many bugs some check without the reference catches.
+        total: how many there are.
+        least_visible: id of the bug that the fewest draws show.
+        visible: the share of draws that show it.
+        unkilled: ids of bugs that no check catches.
+        flagged: equivalents that some check flags.
+    """
+
+    killed: int
+    total: int
+    least_visible: str
+    visible: float
+    unkilled: tuple[str, ...]
+    flagged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One function at one dtype.
+
+    Attributes:
+        contract: its name.
+        topic: its topic.
+        verdict: the fast version on drawn cases.
+        rollouts: the fast version on recorded rollouts; None where it takes no recording.
+        gradient: worst error of its gradient in units of the bound; None where not judged.
+        laws: how many laws hold, of how many.
+        mutants: the known bugs.
+        nanoseconds: time per element, the best of several runs.
+        copies: that time over the time of a copy of the same bytes.
+        ok: whether all of it holds.
+    """
+
+    contract: str
+    topic: str
+    verdict: Verdict
+    rollouts: Verdict | None
+    gradient: float | None
+    laws: tuple[int, int]
+    mutants: Mutants
+    nanoseconds: float
+    copies: float
+    ok: bool
+
+
+def rollout_cases(contract: Contract, rollouts: Sequence[Rollout]) -> list[Case]:
+    """Return recorded rollouts as cases of a contract, or none where it takes no recording."""
+    names = [argument.name for argument in contract.arguments]
+    cases = []
+    for rollout in rollouts:
+        knobs = {"gamma": 0.99, "lam": 0.95, "n": 5, "ddof": 1, "eps": 1e-8, "mask": None}
+        arrays = {
+            "rewards": rollout.rewards,
+            "values": rollout.values,
+            "next_values": rollout.next_values,
+            "terminated": rollout.terminated,
+            "truncated": rollout.truncated,
+        }
+        if "advantages" in names:  # the errors of the rollout stand for advantages
+            following = np.where(rollout.terminated, 0, rollout.next_values)
+            arrays["advantages"] = rollout.rewards + 0.99 * following - rollout.values
+        if "mask" in names and "rewards" in names:  # one sequence a column, up to its first end
+            cut = cut_of(rollout.terminated, rollout.truncated)
+            first = cut.argmax(axis=0)
+            knobs["mask"] = (np.arange(cut.shape[0])[:, None] <= first).T.copy()
+            arrays["rewards"], arrays["values"] = rollout.rewards.T.copy(), rollout.values.T.copy()
+        everything = {**knobs, **arrays}
+        cases.append(Case({name: everything[name] for name in names}, "free", rollout.name))
+    return cases
+
+
+def mutants_of(contract: Contract, budget: int, seed: int) -> Mutants:
+    """Run the known bugs of a contract against its checks, up to the first that catches each."""
+    cases = drawn_cases(contract, budget, seed)
+    visible = {bug.id: visibility(contract, bug, cases) for bug in contract.known_bugs}
+    unkilled = [
+        bug.id
+        for bug in contract.known_bugs
+        if not killers(contract, mutant(contract, bug), cases[:LAW_CASES], first_only=True)
+    ]
+    least = min(visible, key=lambda bug_id: visible[bug_id])
+    total = len(contract.known_bugs)
+    flagged = flagged_equivalents(contract, cases, LAW_CASES)
+    return Mutants(
+        total - len(unkilled), total, least, visible[least], tuple(unkilled), tuple(flagged)
+    )
+
+
+def rows(
+    contracts: Sequence[Contract],
+    *,
+    dtypes: Sequence[str] = DTYPES,
+    budget: int,
+    seed: int,
+    device: str = "cpu",
+    advance: Callable[[str], None] = lambda step: None,
+) -> Iterator[Row]:
+    """Verify functions, one row a function and dtype.
+
+    Args:
+        contracts: the functions.
+        dtypes: the dtypes.
+        budget: number of drawn cases.
+        seed: of the draws and the rollouts.
+        device: where the fast version runs.
+        advance: told of every step, for a progress bar.
+    """
+    rollouts = real_rollouts(seed=seed)
+    for contract in contracts:
+        advance(f"{contract.name}: known bugs")
+        mutants = mutants_of(contract, budget, seed)
+        drawn = drawn_cases(contract, budget, seed)
+        for dtype in dtypes:
+            advance(f"{contract.name} {dtype}")
+            yield row(contract, dtype, drawn, rollouts, mutants, device)
+
+
+def row(
+    contract: Contract,
+    dtype: str,
+    drawn: Sequence[Case],
+    rollouts: Sequence[Rollout],
+    mutants: Mutants,
+    device: str,
+) -> Row:
+    """Verify one function at one dtype."""
+    if contract.fast is None:
+        raise ValueError(f"row: {contract.name} has no fast version: {contract.fast_absent}.")
+    twin = Canonical(contract.fast, contract, "torch", device)
+    target = f"{contract.fast.__module__}.{contract.name}"
+    verdict = judge(contract, twin, [*drawn, *contract.long_cases], dtype, target=target)
+    recorded = rollout_cases(contract, rollouts)
+    judged = (
+        judge(contract, twin, recorded, dtype, target=target, law_cases=3) if recorded else None
+    )
+    small = gradient_cases(contract, drawn)
+    gradient = None
+    if contract.gradients and dtype != "bfloat16":
+        gradient = worst_gradient(contract, [rounded(case, dtype) for case in small], dtype, device)
+    laws = [tally for tally in verdict.tallies if tally.check.startswith("law")]
+    held = sum(1 for tally in laws if tally.applied and not tally.failed)
+    seconds, elements, copying = timed(contract, dtype, device)
+    ok = (
+        verdict.ok
+        and (judged is None or judged.ok)
+        and (gradient is None or gradient <= 1)
+        and held == len(laws)
+        and not mutants.unkilled
+        and not mutants.flagged
+    )
+    return Row(
+        contract.name,
+        contract.topic,
+        verdict,
+        judged,
+        gradient,
+        (held, len(laws)),
+        mutants,
+        1e9 * seconds / elements,
+        seconds / copying,
+        ok,
+    )
+
+
+def gradient_cases(contract: Contract, drawn: Sequence[Case]) -> list[Case]:
+    """Return the few small cases on which the gradient is judged."""
+    small = [case for case in drawn if case_size(contract, case) in GRADIENT_SIZES]
+    return small[:GRADIENT_CASES]
+
+
+def case_size(contract: Contract, case: Case) -> int:
+    """Return the number of elements of a case's first float array."""
+    first = next(argument for argument in contract.arguments if argument.kind == "float")
+    return int(case[first.name].size)
+
+
+def timing_case(contract: Contract, shape: tuple[int, ...], seed: int = 0) -> Case:
+    """Return a case of a given shape for timing: few ends, γ = 0.99, λ = 0.95, nothing masked."""
+    rng = np.random.default_rng(seed)
+    values: dict[str, object] = {}
+    knobs = {"gamma": 0.99, "lam": 0.95, "n": 5, "ddof": 1, "eps": 1e-8}
+    for argument in contract.arguments:
+        if argument.kind == "float":
+            values[argument.name] = rng.standard_normal(shape)
+        elif argument.kind == "flag":
+            values[argument.name] = rng.random(shape) < 0.02
+        elif argument.kind == "mask":
+            values[argument.name] = np.ones(shape, dtype=bool)
+        else:
+            values[argument.name] = knobs[argument.name]
+    return Case(values, "free", "timing")
+
+
+def timed(contract: Contract, dtype: str, device: str) -> tuple[float, int, float]:
+    """Time the fast version beside a copy of what it reads and writes, in alternation.
+
+    The output timed is first judged on a slice of it.
+
+    Returns:
+        seconds a call, elements, seconds a copy; each the least of all rounds.
+
+    Raises:
+        ValueError: what is timed is wrong.
+    """
+    import torch
+
+    axes = next(a.axes for a in contract.arguments if a.kind == "float")
+    shape = TIMED_SHAPE[::-1] if axes == "B L" else TIMED_SHAPE
+    judged = rounded(timing_case(contract, (32, 4)), dtype)
+    assert contract.fast is not None
+    result = Canonical(contract.fast, contract, "torch", device).run([judged], dtype)[0]
+    found, _ = judge_case(judged, result, truth(contract, judged, dtype), "timing")
+    if found is not None:
+        raise ValueError(f"timed: {contract.name} in {dtype} is wrong, so it is not timed.")
+    arguments = as_torch(dict(timing_case(contract, shape).arguments), dtype, device)
+    outputs = contract.named(contract.fast(**arguments))
+    arrays = [v for v in arguments.values() if isinstance(v, torch.Tensor)]
+    moved = sum(t.numel() * t.element_size() for t in (*arrays, *outputs.values()))
+    source = torch.ones(moved // 2, dtype=torch.uint8, device=device)  # a copy reads and writes
+    target = torch.empty_like(source)
+
+    def wait() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    def once(action: Callable[[], object]) -> float:
+        wait()
+        start = time.perf_counter()
+        action()
+        wait()
+        return time.perf_counter() - start
+
+    call, copy, deadline = [], [], time.perf_counter() + TIMED_SECONDS
+    fast = contract.fast
+    while time.perf_counter() < deadline or len(call) < 5:
+        call.append(once(lambda: fast(**arguments)))
+        copy.append(once(lambda: target.copy_(source)))
+    return min(call), int(np.prod(shape)), min(copy)

@@ -1,0 +1,67 @@
+"""Settings of the whole test run: Hypothesis profiles, NaN-filled memory, devices, contracts.
+
+Profiles (`HYPOTHESIS_PROFILE`): `dev` is quick, `ci` draws the same cases every time, `night`
+draws many fresh ones and prints the seed they follow from.
+"""
+
+import os
+import secrets
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from rlverify.contracts import contracts
+
+pytest.register_assert_rewrite("support")
+
+_COMMON = {
+    "deadline": None,  # a first call imports and compiles; time is measured elsewhere
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("dev", max_examples=30, **_COMMON)
+settings.register_profile("ci", max_examples=60, derandomize=True, **_COMMON)
+settings.register_profile("night", max_examples=2000, print_blob=True, **_COMMON)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
+settings.load_profile(PROFILE)
+
+# memory that nobody wrote must not look like an answer
+torch.use_deterministic_algorithms(True)
+torch.utils.deterministic.fill_uninitialized_memory = True
+
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def pytest_configure(config):
+    """Choose and remember a fresh seed for the night profile."""
+    if PROFILE == "night" and config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(secrets.randbits(32))
+
+
+def pytest_report_header(config):
+    """Say which draws these are."""
+    seed = config.getoption("hypothesis_seed", None)
+    return f"rlverify: profile {PROFILE}, hypothesis seed {seed or 'derived'}, devices {DEVICES}"
+
+
+def pytest_generate_tests(metafunc):
+    """Spread the contract tests of `support` over the contracts of a module's TOPIC."""
+    topic = getattr(metafunc.module, "TOPIC", None)
+    if topic is None or "contract" not in metafunc.fixturenames:
+        return
+    chosen = [contract for contract in contracts() if contract.topic == topic]
+    parts = {"law": "laws", "example": "examples", "bad": "bad_inputs", "bug": "known_bugs",
+             "equivalent": "equivalents", "convention": "conventions"}  # fmt: skip
+    part = next((name for name in parts if name in metafunc.fixturenames), None)
+    if part is None:
+        metafunc.parametrize("contract", chosen, ids=[c.name for c in chosen])
+    else:
+        pairs = [(c, item) for c in chosen for item in getattr(c, parts[part])]
+        ids = [f"{c.name}-{getattr(item, 'id', '') or item.name}" for c, item in pairs]
+        metafunc.parametrize(("contract", part), pairs, ids=ids)
+
+
+@pytest.fixture(scope="session", params=DEVICES)
+def device(request):
+    """Every device that is there."""
+    return request.param

@@ -1,0 +1,336 @@
+"""The contract tests, written once; `tests/test_<topic>.py` imports them all and sets TOPIC.
+
+`conftest.pytest_generate_tests` spreads them over the topic's contracts.
+"""
+
+import inspect
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from jaxtyping import jaxtyped
+
+import rlverify
+from rlverify.checking import (
+    Canonical,
+    LawSubject,
+    as_numpy,
+    as_torch,
+    check_law,
+    drawn_cases,
+    judge_case,
+    truth,
+)
+from rlverify.comparison import DECOYS, ratios, rounded
+from rlverify.diagnosis import matrix, mutant
+from rlverify.differentiation import differentiable, worst_gradient
+from rlverify.rounding import PRECISIONS, Tracked, exactly, is_exact_number, lifted
+from rlverify.verifying import GRADIENT_SIZES, case_size
+
+DTYPES = ["float64", "float32", "bfloat16", "float16"]
+# half precision rounds the drawn numbers; 2²⁰ + x is beyond float16 altogether
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def fits(case, dtype):
+    """Whether the numbers of a case are within the range of a dtype."""
+    with np.errstate(all="ignore"):
+        return all(
+            np.isfinite(value).all() == np.isfinite(rounded(case, dtype)[name]).all()
+            for name, value in case.arguments.items()
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        )
+
+
+def fractions(contract, case):
+    """Run the reference on fractions."""
+    return contract.named(contract.reference(**lifted(dict(case.arguments), exactly)))
+
+
+@given(data=st.data())
+def test_reference_equals_fractions(contract, data):
+    """The float64 reference lies within its own running bound of exact arithmetic."""
+    if not contract.exact:
+        return
+    case = data.draw(contract.inputs)
+    with np.errstate(all="ignore"):
+        got = contract.named(contract.reference(**case.arguments))
+    u = PRECISIONS["float64"].unit
+    tracked = contract.named(
+        contract.reference(**lifted(dict(case.arguments), lambda value: Tracked(value, u)))
+    )
+    for name, wanted in fractions(contract, case).items():
+        for index in np.ndindex(wanted.shape):
+            assert is_exact_number(wanted[index])
+            error = abs(Fraction(float(got[name][index])) - wanted[index])
+            item = tracked[name][index]
+            bound = item.running_bound() if isinstance(item, Tracked) else 0
+            assert error <= Fraction(bound)
+
+
+@dtypes
+@given(data=st.data())
+def test_twin_agrees(contract, dtype, device, data):
+    """The fast version lies within what rounding allows, NaN patterns included."""
+    case = data.draw(contract.inputs)
+    if not fits(case, dtype):
+        return
+    case = rounded(case, dtype)
+    result = Canonical(contract.fast, contract, "torch", device).run([case], dtype)[0]
+    assert result.failure is None
+    found, worst = judge_case(case, result, truth(contract, case, dtype), "reference")
+    assert found is None, (worst, found)
+
+
+@given(data=st.data())
+def test_twin_takes_strided_inputs(contract, device, data):
+    """A transposed or sliced view gives what a contiguous copy gives."""
+    case = data.draw(contract.inputs)
+    plain = as_torch(dict(case.arguments), "float64", device)
+    strided = {}
+    for name, value in plain.items():
+        if isinstance(value, torch.Tensor):
+            wide = torch.stack([value, torch.zeros_like(value)], dim=-1)
+            strided[name] = wide[..., 0]
+            assert value.numel() == 1 or not strided[name].is_contiguous()
+        else:
+            strided[name] = value
+    known = truth(contract, case, "float64")
+    for name, got in contract.named(contract.fast(**strided)).items():
+        wanted = known.value[name]
+        assert (ratios(as_numpy(got), wanted, known.allowed[name]) <= 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_twin_obeys_law(contract, law, dtype, device, data):
+    """Every law holds for the fast version."""
+    case = rounded(data.draw(contract.inputs), dtype)
+    subject = LawSubject(contract, Canonical(contract.fast, contract, "torch", device), dtype)
+    tally = check_law(law, subject, [case])
+    assert not tally.failed, tally.finding
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_reference_obeys_law(contract, law, data):
+    """Every law holds for the reference."""
+    case = data.draw(contract.inputs)
+    tally = check_law(law, LawSubject(contract, Canonical(contract.reference, contract), "float64"),
+                      [case])  # fmt: skip
+    assert not tally.failed, tally.finding
+
+
+def test_example(contract, example, device):
+    """The reference gives the fractions worked by hand, the fast version their floats."""
+    if contract.exact:
+        got = fractions(contract, example.case)
+        for name in contract.outputs:
+            assert (got[name] == example.answer(name)).all()
+    case, known = example.case, truth(contract, example.case, "float64")
+    for twin in (
+        Canonical(contract.reference, contract),
+        Canonical(contract.fast, contract, "torch", device),
+    ):
+        outputs = twin.run([case], "float64")[0].outputs
+        for name in contract.outputs:
+            wanted = example.answer(name).astype(float)
+            assert (ratios(outputs[name], wanted, known.allowed[name]) <= 1).all()
+
+
+def good_case(contract):
+    """Return the drawn case that bad inputs spoil: the shape their messages name."""
+    from rlverify.contracts._recordings import base_case
+
+    names = tuple(argument.name for argument in contract.arguments)
+    if "terminated" in names:
+        return base_case(names)
+    zeros = np.zeros((2, 3))
+    values = {"rewards": zeros, "values": zeros, "advantages": zeros, "mask": None,
+              "gamma": 0.5, "lam": 0.5, "ddof": 0, "eps": 1.0}  # fmt: skip
+    return rlverify.contract.Case({name: values[name] for name in names})
+
+
+def test_bad_input_is_refused_alike(contract, bad, device):
+    """Both twins refuse a spoiled input with the same message, before any arithmetic."""
+    case = good_case(contract)
+    spoiled = {**case.arguments, **bad.spoil(case)}
+    contract.reference(**case.arguments)  # the good case is good
+    with pytest.raises(bad.error) as ours:
+        contract.reference(**spoiled)
+    tensors = {
+        name: torch.from_numpy(np.array(value)).to(device)
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in spoiled.items()
+    }
+    with pytest.raises(bad.error) as theirs:
+        contract.fast(**tensors)
+    assert str(ours.value) == bad.message
+    assert str(theirs.value) == bad.message
+
+
+def test_twins_have_the_annotated_shapes(contract, device):
+    """Arguments and results fit the shapes in the signatures, all axes bound together."""
+    case = next(c for c in drawn_cases(contract, 40, 0) if case_size(contract, c) >= 4)
+    for function, arguments in (
+        (contract.reference, dict(case.arguments)),
+        (contract.fast, as_torch(dict(case.arguments), "float64", device)),
+    ):
+        hints = inspect.get_annotations(function)
+        result = contract.named(function(**arguments))
+        with jaxtyped("context"):
+            for name, value in arguments.items():
+                if isinstance(value, np.ndarray | torch.Tensor):
+                    assert isinstance(value, hints[name]), name
+            first = next(a.name for a in contract.arguments if a.kind == "float")
+            for name, value in result.items():
+                assert isinstance(value, hints[first]), name
+
+
+def test_matrix_has_no_empty_row_or_column(contract):
+    """Every known bug is killed, every law kills, none is hard to see, no equivalent flagged."""
+    found = matrix(contract, drawn_cases(contract, 300, 0), 60)
+    assert found.unkilled == []
+    assert found.idle == []
+    assert found.flagged == []
+    assert found.least_visible.visible >= 0.1, found.least_visible
+
+
+def stranger(function, contract):
+    """Return a function with another module and no reference to the suite, canonical names."""
+    names = [argument.name for argument in contract.arguments]
+    scope = {"function": function}
+    exec(
+        f"def candidate({', '.join(names)}):\n"
+        f"    return function({', '.join(f'{name}={name}' for name in names)})",
+        scope,
+    )
+    return scope["candidate"]
+
+
+def test_known_bug_is_named(contract, bug):
+    """`check` on a known bug, given without a hint, answers WRONG and names it."""
+    verdict = rlverify.check(stranger(mutant(contract, bug), contract), contract.name, budget=120)
+    assert not verdict.ok
+    assert verdict.grade == "WRONG"
+    assert bug.id in verdict.qualifier.split(" | "), verdict.title
+    assert verdict.diagnosis
+    assert verdict.counterexample
+    compile(verdict.counterexample, "snippet", "exec")
+
+
+def test_equivalent_passes(contract, equivalent):
+    """A form that looks wrong and is right passes on the cases it is right on."""
+    cases = drawn_cases(contract, 200, 0)
+    assert equivalent.holds_on or rlverify.check(
+        stranger(equivalent.function, contract), contract.name, budget=120
+    ).ok
+    judged = [c for c in cases if not equivalent.holds_on or c.kind in equivalent.holds_on]
+    assert len(judged) > 20
+    for case in judged:
+        result = equivalent.function(**case.arguments)
+        outputs = dict(
+            zip(contract.outputs, result if isinstance(result, tuple) else (result,), strict=True)
+        )
+        known = truth(contract, case, "float64")
+        for name, got in outputs.items():
+            assert (ratios(got, known.value[name], known.allowed[name]) <= 1).all()
+
+
+def test_convention_is_inferred(contract, convention):
+    """A function that follows a convention is told so, and passes only where it is declared."""
+    from rlverify.diagnosis import edited
+
+    function = contract.reference
+    if convention.edits:
+        function = edited(contract.reference, convention.edits, convention.helper)
+    else:
+        function = following(contract, convention)
+    candidate = stranger(function, contract)
+    verdict = rlverify.check(candidate, contract.name, budget=150)
+    assert (verdict.title, verdict.ok) == (f"CONVENTION({convention.name})", False)
+    declared = rlverify.check(
+        candidate, contract.name, budget=150, conventions=[convention.name]
+    )
+    assert (declared.title, declared.ok) == (f"CONVENTION({convention.name})", True)
+
+
+def following(contract, convention):
+    """Return a function that reads its arguments as a convention of handing over has it."""
+
+    def unshifted(flags):
+        return np.concatenate([flags[1:], np.zeros_like(flags[:1])])
+
+    def function(**arguments):
+        if convention.axis == "done":
+            changed = {name: unshifted(arguments[name]) for name in ("terminated", "truncated")}
+            return contract.reference(**{**arguments, **changed})
+        turned = {
+            name: value.T.copy() if isinstance(value, np.ndarray) else value
+            for name, value in arguments.items()
+        }
+        named = contract.named(contract.reference(**turned))
+        results = tuple(np.ascontiguousarray(array.T) for array in named.values())
+        return results if len(results) > 1 else results[0]
+
+    return function
+
+
+@pytest.mark.parametrize("decoy", sorted(DECOYS))
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_nonsense_is_rejected(contract, dtype, decoy):
+    """Zeros, a shuffle, a shift in time and the mean are rejected in every dtype."""
+
+    def nonsense(**arguments):
+        wide = {
+            name: value.double().numpy() if isinstance(value, torch.Tensor)
+            and value.is_floating_point() else value
+            for name, value in arguments.items()
+        }  # fmt: skip
+        wide = {
+            name: value.numpy() if isinstance(value, torch.Tensor) else value
+            for name, value in wide.items()
+        }
+        named = contract.named(contract.reference(**wide))
+        first = next(v for v in arguments.values() if isinstance(v, torch.Tensor))
+        results = tuple(
+            torch.from_numpy(DECOYS[decoy](array).copy()).to(first.dtype)
+            for array in named.values()
+        )
+        return results if len(results) > 1 else results[0]
+
+    verdict = rlverify.check(
+        stranger(nonsense, contract), contract.name, arrays="torch", dtype=dtype, budget=60
+    )
+    assert not verdict.ok
+    assert verdict.grade == "WRONG"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
+@given(data=st.data())
+def test_gradient_of_twin(contract, dtype, device, data):
+    """Autograd through the fast version gives the reference's exact derivatives."""
+    case = data.draw(contract.inputs.filter(lambda c: case_size(contract, c) in GRADIENT_SIZES))
+    case = rounded(case, dtype)
+    assert differentiable(contract, case)
+    assert worst_gradient(contract, [case], dtype, device) <= 1
+
+
+def test_twin_leaves_its_inputs_alone(contract, device):
+    """Neither twin writes to its arguments or returns one of them."""
+    for case in drawn_cases(contract, 20, 0):
+        before = as_torch(dict(case.arguments), "float64", device)
+        after = as_torch(dict(case.arguments), "float64", device)
+        for array in contract.named(contract.fast(**after)).values():
+            pointers = [v.data_ptr() for v in after.values() if isinstance(v, torch.Tensor)]
+            assert array.data_ptr() not in pointers
+        for name, value in before.items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(torch.nan_to_num(value.double(), 77.0),
+                                   torch.nan_to_num(after[name].double(), 77.0))  # fmt: skip
