@@ -14,7 +14,7 @@ _KINDS = {
     "float": "numbers",
     "flag": "booleans",
     "mask": "booleans, True where real, or None",
-    "discount": "a number in [0, 1], or an array",
+    "discount": "a number in [0, 1], or one a step",
     "number": "a number",
     "count": "an integer",
 }
@@ -44,18 +44,18 @@ def explanation(contract: Contract, width: int) -> str:
         ),
         _section("Where it is", _places(contract), width),
         _section(
-            "Laws: what holds without knowing the right answer",
+            "Laws, which hold without knowing the right answer",
             ((law.name, [_with(law.sentence, law.claim)]) for law in contract.laws),
             width,
         ),
         _section(
-            "Conventions: where libraries legitimately differ; declared with --convention",
+            "Conventions, where libraries legitimately differ (declared with --convention)",
             ((item.name, [item.sentence]) for item in contract.conventions),
             width,
         ),
-        _section("Known bugs: what people get wrong", _bugs(contract), width),
+        _section("Known bugs, which people really had", _bugs(contract), width),
         _section(
-            "Equivalents: they look wrong and are right",
+            "Equivalents, which look wrong and are right",
             ((item.id, [item.sentence]) for item in contract.equivalents),
             width,
         ),
@@ -69,7 +69,7 @@ def _with(sentence: str, claim: str) -> str:
 
 def _argument(item: Argument) -> str:
     kind = _KINDS.get(item.kind, item.kind)
-    return f"[{item.axes.replace(' ', ', ')}] {kind}" if item.axes else kind
+    return f"{kind}, [{item.axes.replace(' ', ', ')}]" if item.axes else kind
 
 
 def _places(contract: Contract) -> Iterable[tuple[str, list[str]]]:

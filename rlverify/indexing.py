@@ -31,22 +31,26 @@ FIELDS = tuple(Entry.__dataclass_fields__)
 
 
 def index() -> list[Entry]:
-    """Return an entry for every contract, in the order of `rlverify.list_contracts()`."""
-    folder = Path(__file__).parent / "contracts"
+    """Return an entry for every contract, topic by topic."""
+    # a topic's own file stands before the private ones that hold what it has no room for
+    files = sorted((Path(__file__).parent / "contracts").glob("*.py"), key=lambda p: p.name[0] == "_")
     found: list[Entry] = []
-    for topic in TOPICS:
-        tree = ast.parse((folder / f"{topic}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Contract"):
-                continue
-            texts = {
-                item.arg: item.value.value
-                for item in node.keywords
-                if item.arg in FIELDS
-                and isinstance(item.value, ast.Constant)
-                and isinstance(item.value.value, str)
-            }
-            if len(texts) < len(FIELDS):  # put together when run, so it has to be run
-                return [Entry(*(getattr(c, name) for name in FIELDS)) for c in contracts()]
-            found.append(Entry(**{str(name): text for name, text in texts.items()}))
-    return found
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Contract":
+                texts = _texts(node)
+                if len(texts) < len(FIELDS):  # put together when run, so it has to be run
+                    return [Entry(*(getattr(c, name) for name in FIELDS)) for c in contracts()]
+                found.append(Entry(**texts))
+    return sorted(found, key=lambda entry: TOPICS.index(entry.topic))
+
+
+def _texts(call: ast.Call) -> dict[str, str]:
+    """Return those fields of an entry that stand in a call as plain texts."""
+    return {
+        item.arg: item.value.value
+        for item in call.keywords
+        if item.arg in FIELDS
+        and isinstance(item.value, ast.Constant)
+        and isinstance(item.value.value, str)
+    }

@@ -56,7 +56,8 @@ def rechained(case: Case) -> Case:
     """Return a chained case made consistent again after an edit; other kinds unchanged."""
     if case.kind != "chained":
         return case
-    cut = cut_of(case["terminated"], case["truncated"])
+    truncated = case.arguments.get("truncated", np.zeros_like(case["terminated"]))
+    cut = cut_of(case["terminated"], truncated)
     return case.but(next_values=chained_next_values(case["values"], case["next_values"], cut))
 
 

@@ -227,8 +227,8 @@ def _guesses(unknown: list[str], left: list[str]) -> dict[str, list[Given]]:
     if len(unknown) > 2:  # too many to spell out: one example, in order
         padded = [*left, *[""] * len(unknown)]
         return {name: [Given(name, item)] for name, item in zip(unknown, padded, strict=False)}
-    extra = [""] * (len(unknown) - len(left))
-    return {name: [Given(name, item) for item in left + extra] for name in unknown}
+    choices = left if len(left) >= len(unknown) else [*left, ""]
+    return {name: [Given(name, item) for item in choices] for name in unknown}
 
 
 def _lines(

@@ -12,14 +12,16 @@ from rich.text import Text
 from rlverify.checking import HARD, Tally
 from rlverify.citations import LEFT_OUT, citation
 from rlverify.diagnosis import Matrix
-from rlverify.explanation import explain, explanation
+from rlverify.explanation import WIDTH, explain, explanation
 from rlverify.judging import Verdict
 from rlverify.tabulation import Column, clean, labelled, table, text, wrapped
 from rlverify.verifying import Row
 
 __all__ = [
+    "WIDTH",
     "explain",
     "explanation",
+    "headed",
     "holes",
     "left_out_lines",
     "matrix_lines",
@@ -137,6 +139,13 @@ def _broken(tally: Tally) -> str:
     failure = tally.finding.failure if tally.finding is not None else None
     happened = f": {failure.sentence}" if failure and tally.check.startswith("behaviour") else ""
     return f"{tally.check} - {tally.sentence} (fails on {count}){happened}"
+
+
+def headed(explained: str) -> list[Text]:
+    """Return an explanation with its headings in bold."""
+    lines = explained.splitlines()
+    heads = [i == 0 or (line.endswith(":") and line[0] != " ") for i, line in enumerate(lines)]
+    return [text(line, "bold" if head else "") for line, head in zip(lines, heads, strict=True)]
 
 
 # --- rows of `verify` --------------------------------------------------------------------------------

@@ -1,122 +1,22 @@
-"""Functions in the shapes people write are called as they want to be, and judged exactly.
+"""Functions in the shapes people write are called as they want to be, and judged exactly."""
 
-All numbers are multiples of 1/4 and discounts are 1/2, so that short recordings are computed
-without a rounding, in float64 and in float32: results are compared for equality.
-"""
-
-import importlib
 import re
 
 import numpy as np
 import pytest
 
 from rlverify.calling import CallError, in_process
-from rlverify.contract import Case, Contract
 from rlverify.contracts import find, names
-from rlverify.declaration import parse
-
-SHAPES = ((1, 1), (1, 3), (4, 1), (3, 3), (6, 2))
-
-
-def drawn(contract: Contract, shape: tuple[int, int], seed: int) -> Case:
-    """Return a case with every kind of end; no two numbers of an array are equal."""
-    rng = np.random.default_rng(seed)
-    arguments = {}
-    for item in contract.arguments:
-        if item.kind == "float":
-            arguments[item.name] = rng.permutation(np.arange(1.0, 1 + shape[0] * shape[1])) / 4
-            arguments[item.name] = (arguments[item.name] * rng.choice([-1, 1])).reshape(shape)
-        elif item.kind in ("flag", "mask"):
-            arguments[item.name] = rng.random(shape) < 0.3
-        else:
-            arguments[item.name] = 2 if item.kind == "count" else 0.5
-    if "mask" in arguments:
-        arguments["mask"][-1, -1] = True
-    return Case(arguments)
-
-
-def stranger(path: str) -> object:
-    module, _, names = path.partition(":")
-    value = importlib.import_module(f"strangers.{module}")
-    for name in names.split("."):
-        value = getattr(value, name)
-        value = value() if isinstance(value, type) else value
-    return value
-
-
-# function: contract, declared call, words of the mapping
-STRANGERS = {
-    "one_dimensional:compute_gae": ("gae", None, "last_value=next_values[-1]; column by column"),
-    "one_dimensional:returns_first": ("gae", None, "-> returns, advantages; column by column"),
-    "one_dimensional:discount_cumsum": ("discounted_return", None, "-> returns; numpy"),
-    "extended_values:calculate_advantages": (
-        "gae",
-        "calculate_advantages(rewards, values+bootstrap, done:after, gamma, lam)",
-        "advantages=adv, returns=value_targets; numpy",
-    ),
-    "extended_values:nothing_follows": (
-        "gae",
-        "nothing_follows(rewards, not_done:after, values, gamma, lam)",
-        "tau=lam; -> advantages; numpy",
-    ),
-    "batch_first:gae": ("gae", None, "torch; batch-major"),
-    "batch_first:with_bootstrap": ("gae", None, "torch; batch-major; flags as floats"),
-    "rlax_like:truncated_generalized_advantage_estimation": (
-        "gae",
-        "truncated_generalized_advantage_estimation"
-        "(rewards, discounts, lam, values+bootstrap) -> advantages",
-        "discount_t=gamma*(1-terminated); jax; column by column",
-    ),
-    "rlax_like:lambda_returns": (
-        "lambda_return",
-        "lambda_returns(rewards, discounts, v_t=next_values, lambda_=lam)",
-        "r_t=rewards; v_t=next_values; jax",
-    ),
-    "rlax_like:td_learning": ("td_error", None, "v_tm1=values; v_t=next_values; jax"),
-    "cleanrl_like:compute": ("gae", None, "done:start; next_done=(terminated|truncated)[-1]"),
-    "cleanrl_like:no_next_done": ("gae", None, "done:start; torch; flags as floats"),
-    "in_classes:Estimator.estimate": ("gae", None, "advantages=advantage, returns=targets"),
-    "in_classes:Estimator.as_pair": ("gae", None, "discount=gamma; advantages=adv, returns"),
-    "in_classes:Estimator.built_in": (
-        "gae",
-        "built_in(rewards, values, bootstrap, done:after) where gamma=0.5, lam=0.5",
-        "where gamma=0.5, lam=0.5",
-    ),
-    "other_topics:td_targets": ("td_error", None, "discount_factor=gamma; numpy"),
-    "other_topics:bootstrapped": ("discounted_return", None, "last_value=next_values[-1]"),
-    "other_topics:dreamer": ("lambda_return", None, "pcont=gamma*(1-terminated); numpy"),
-    "other_topics:n_step": ("n_step_return", None, "terminations=terminated; n_steps=n; numpy"),
-    "other_topics:token_gae": ("sequence_gae", None, "response_mask=mask; torch; row by row"),
-    "other_topics:token_gae_time_major": ("sequence_gae", None, "numpy; time-major"),
-    "other_topics:normalize": (
-        "normalize_advantages",
-        "normalize(advantages) where ddof=0, eps=0.5",
-        "adv=advantages",
-    ),
-}
-
-
-def made(path: str, make):
-    contract_name, call, _ = STRANGERS[path]
-    return make(path, find(contract_name), call)
-
-
-def here(path: str, contract: Contract, call: str | None):
-    return in_process(stranger(path), contract, call=call)
-
-
-def agree(candidate, contract: Contract) -> None:
-    cases = [
-        candidate.project(drawn(contract, shape, seed)) for shape in SHAPES for seed in range(8)
-    ]
-    if contract.name == "normalize_advantages":  # a root is not exact; these two are
-        cases = [Case({**cases[0].arguments, "advantages": np.array([[1.0, 3.0], [3.0, 1.0]])})]
-    results = candidate.run(cases, candidate.dtypes[0])
-    for case, result in zip(cases, results, strict=True):
-        assert result.failure is None, result.failure.sentence
-        wanted = contract.named(contract.reference(**case.arguments))
-        for name in candidate.outputs:
-            assert np.array_equal(result.outputs[name], wanted[name]), (name, case)
+from stranger_cases import (
+    STRANGERS,
+    agree,
+    drawn,
+    here,
+    made,
+    misbehaving_case,
+    stranger,
+    strangers_folder,
+)
 
 
 @pytest.mark.parametrize("path", STRANGERS)
@@ -207,161 +107,6 @@ def test_both_flags_at_once_are_told_apart_from_truncation():
     assert not projected["truncated"].any()
 
 
-# --- ambiguity ------------------------------------------------------------------------
-
-
-def two_flags(rewards, values, next_values, dones, truncateds, gamma, lam): ...
-def bare_values(rewards, values, dones, gamma, lam): ...
-def single_mask(rewards, values, next_values, mask, gamma, lam): ...
-def odd_name(rewards, values, next_values, dones, gamma, trust): ...
-def two_odd_names(rewards, values, next_values, dones, x, *, y, verbose=False): ...
-def no_gamma(rewards, values, next_values, dones, lam): ...
-def lone_discount(rewards, values, next_values, discount, lam): ...
-def both_discounts(rewards, values, next_values, discounts, gamma, lam): ...
-def starts_and_dones(rewards, values, episode_starts, dones, last_values, gamma, lam): ...
-def twice(rewards, values, old_values, next_values, dones, gamma, lam): ...
-def three_odd_names(rewards, x, y, z): ...
-def too_many_names(rewards, values, next_values, dones, gamma, lam, logger, step): ...
-def odd_bootstrap(rewards, values, dones, tail, gamma, lam): ...
-
-
-@pytest.mark.parametrize(
-    ("function", "readings"),
-    [
-        (bare_values, ["values+bootstrap, done:after", "values, done:after"]),
-        (two_flags, ["next_values, terminated, truncated", "next_values, done:after, truncated"]),
-        (single_mask, ["not_done:after", "not_done:start"]),
-        (odd_name, ["done:after, gamma, lam)"]),
-        (two_odd_names, ["gamma, y=lam", "lam, y=gamma"]),
-        (no_gamma, ["where gamma=0.99"]),
-        (lone_discount, ["next_values, gamma, lam", "next_values, discounts, lam"]),
-        (both_discounts, ["discounts, gamma", "not_terminated, gamma"]),
-        (starts_and_dones, ["done:start, next_done", "done:start, done:after"]),
-        (twice, ["values, values, next_values"]),
-        (three_odd_names, ["rewards, values, gamma, lam"]),
-        (too_many_names, ["gamma, lam, None, None"]),
-        (odd_bootstrap, ["done:after, bootstrap, gamma", "done:after, next_values, gamma"]),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_ambiguous_names_are_refused_with_lines_that_work(function, readings):
-    with pytest.raises(CallError) as caught:
-        in_process(function, find("gae"))
-    message = str(caught.value)
-    assert message.startswith(function.__name__)
-    lines = re.findall(r'--call "(.*?)"', message)
-    assert len(lines) == len(readings)
-    for line, words in zip(lines, readings, strict=True):
-        assert words in line
-        in_process(function, find("gae"), call=line)  # resolves
-
-
-def test_function_without_a_readable_signature_needs_a_declaration():
-    with pytest.raises(CallError, match="signature cannot be read"):
-        in_process(max, find("gae"))
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        ("f(rewards, values", "wanted a form such as"),
-        ("f(rewards, dones, gamma)", r"done:after .* or done:start"),
-        ("f(rewards, speed, gamma)", "wanted one of rewards, values"),
-        ("f(rewards, b=values, c=gamma)", "nothing takes lam"),
-        ("f(rewards, z=values)", "z came as a parameter, wanted one of a, b, c"),
-        ("f(rewards, a=values)", "a is given twice"),
-        ("f(rewards)", "nothing is given to b, c"),
-        ("f(rewards, values, gamma, lam)", "4 arguments came by position, wanted at most 3"),
-        ("f(rewards, values, gamma) where lam=high", "wanted name=number"),
-        ("f(rewards, values, gamma) where loss=1", "wanted a number for one of gamma, lam"),
-        ("f(rewards, values, gamma) -> _", "names no output"),
-        ("f(rewards, values, gamma) -> speed where lam=1", "wanted one of advantages, returns"),
-    ],
-    ids=map(str, range(12)),
-)
-def test_declarations_that_do_not_fit_say_why(call, words):
-    def f(a, b, c):
-        return a
-
-    with pytest.raises(CallError, match=words):
-        in_process(f, find("gae"), call=call)
-
-
-def test_declaration_grammar():
-    declared = parse(
-        "pkg.f(rewards, tau = lam, flag=True, n=3, mode='x') -> _, returns=vs where eps=1e-8"
-    )
-    assert [(item.parameter, item.source, item.constant) for item in declared.arguments] == [
-        ("", "rewards", None),
-        ("tau", "lam", None),
-        ("flag", "", True),
-        ("n", "", 3),
-        ("mode", "", "x"),
-    ]
-    assert declared.outputs == (("", ""), ("returns", "vs"))
-    assert declared.fixed == (("eps", 1e-8),)
-
-
-# --- results --------------------------------------------------------------------------
-
-
-def returning(make):
-    def f(rewards, values, next_values, terminated, truncated, gamma, lam):
-        return make(rewards, values)
-
-    return f
-
-
-@pytest.mark.parametrize(
-    ("make", "call_end", "wanted"),
-    [
-        (lambda r, v: r + 0, "", {"advantages": "rewards"}),
-        (lambda r, v: (r + 0, v + 0), "", {"advantages": "rewards", "returns": "values"}),
-        (
-            lambda r, v: (r + 0, v + 0),
-            " -> returns, advantages",
-            {"returns": "rewards", "advantages": "values"},
-        ),
-        (lambda r, v: (1, r, v + 0), " -> _, _, returns", {"returns": "values"}),
-        (lambda r, v: r + 0, " -> returns", {"returns": "rewards"}),
-        (lambda r, v: {"gae": v + 0, "x": r}, "", {"advantages": "values"}),
-        (
-            lambda r, v: {"y": v + 0, "x": r + 0},
-            " -> advantages=x, returns=y",
-            {"advantages": "rewards", "returns": "values"},
-        ),
-        (lambda r, v: list(r + 0), "", {"advantages": "rewards"}),
-    ],
-    ids=[
-        "bare",
-        "pair",
-        "pair-declared",
-        "triple",
-        "bare-declared",
-        "dict",
-        "dict-declared",
-        "list",
-    ],
-)
-def test_results_are_read_by_name_then_by_order(make, call_end, wanted):
-    call = "f(rewards, values, next_values, terminated, truncated, gamma, lam)" + call_end
-    candidate = in_process(returning(make), find("gae"), call=call)
-    case = drawn(find("gae"), (4, 3), 0)
-    result = candidate.run([case], "float64")[0]
-    assert result.failure is None
-    assert set(candidate.outputs) == set(wanted)
-    for output, argument in wanted.items():
-        assert np.array_equal(result.outputs[output], case[argument])
-
-
-@pytest.mark.parametrize(
-    "make", [lambda r, v: (r, v, v), lambda r, v: {"x": r, "y": v}], ids=["tuple", "dict"]
-)
-def test_results_that_cannot_be_told_apart_are_refused(make):
-    with pytest.raises(CallError, match=r"returned .*, wanted advantages and returns\. Say where"):
-        in_process(returning(make), find("gae"))
-
-
 # --- arrays ---------------------------------------------------------------------------
 
 
@@ -427,10 +172,6 @@ MISBEHAVIOUR = {
 }
 
 
-def misbehaving_case(candidate) -> Case:
-    return candidate.project(drawn(find("gae"), (3, 2), 0))
-
-
 @pytest.mark.parametrize("name", MISBEHAVIOUR)
 def test_misbehaviour_has_a_name(name, monkeypatch):
     monkeypatch.syspath_prepend(strangers_folder())
@@ -443,10 +184,6 @@ def test_misbehaviour_has_a_name(name, monkeypatch):
     assert (result.outputs is not None) == readable
     if kind == "raised":
         assert f"in {name}" in result.failure.detail
-
-
-def strangers_folder() -> str:
-    return str(importlib.import_module("strangers").__path__[0])
 
 
 def test_numbers_are_kept_where_something_else_is_wrong(monkeypatch):

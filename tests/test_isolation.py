@@ -1,7 +1,6 @@
 """Functions in a worker process: whatever they do to it, the suite goes on and says what it was."""
 
 import gc
-import pickle
 import re
 import subprocess
 import sys
@@ -15,8 +14,7 @@ import pytest
 from rlverify.calling import CallError
 from rlverify.contracts import find
 from rlverify.isolation import isolated
-from rlverify.transmission import pack, unpack
-from test_calling import STRANGERS, agree, drawn, made, misbehaving_case
+from stranger_cases import STRANGERS, agree, drawn, made, misbehaving_case
 
 FOLDER = Path(__file__).parent / "strangers"
 GAE = find("gae")
@@ -297,33 +295,3 @@ def test_many_calls_cost_little():
         wanted = find("td_error").reference(**case.arguments)
         assert np.array_equal(result.outputs["errors"], wanted)
     candidate.close()
-
-
-# --- messages -------------------------------------------------------------------------------
-
-
-def test_messages_come_back_as_they_were():
-    array = np.array([[1.5, -0.0], [np.nan, np.inf]])
-    message = {"a": [array, {"b": np.array([True, False])}], "c": None, "d": 0.1, "e": "γ"}
-    back = unpack(pack(message))
-    assert back["a"][0].tobytes() == array.tobytes()
-    assert back["a"][1]["b"].tolist() == [True, False]
-    assert {key: back[key] for key in "cde"} == {key: message[key] for key in "cde"}
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        pickle.dumps({"a": 1}),
-        pack({"a": 1})[:-1],
-        pack({"__array__": ["object", [1], 0]}),
-        pack({"__array__": ["float64", [-1], 0]}),
-        pack({"__array__": ["float64", [10], 0]}),
-        pack({"__array__": 3}),
-    ],
-    ids=["empty", "pickle", "cut", "objects", "negative", "too-long", "no-list"],
-)
-def test_bytes_that_are_no_message_are_refused(data):
-    with pytest.raises(ValueError, match=r".+"):
-        unpack(data)
