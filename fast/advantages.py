@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
-from rlverify.fast.returns import one_step, to_the_cut, weight, widened
+from rlverify.fast._steps import one_step, to_the_cut, weight, widened
 from rlverify.fast.scan import plus_scaled, reverse_linear_recurrence, rounded
 
 

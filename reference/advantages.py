@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
-from rlverify.reference.returns import discounted_return, n_step_return, per_step
+from rlverify.reference._steps import per_step
+from rlverify.reference.returns import discounted_return, n_step_return
 
 
 class Advantages(NamedTuple):

@@ -12,17 +12,11 @@ in how far they follow the recording before they trust V.  The identity to remem
 λ = 0 gives the one-step target r + γV', λ = 1 the discounted return.
 """
 
-from numbers import Real
-
 import numpy as np
 from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
-
-
-def per_step(gamma: Real | Float[np.ndarray, "T B"], like: np.ndarray) -> np.ndarray:
-    """Return the discount of every step, γₜ, as an array of the shape and dtype of `like`."""
-    return np.broadcast_to(np.asarray(gamma, dtype=like.dtype), like.shape)
+from rlverify.reference._steps import per_step
 
 
 def td_error(

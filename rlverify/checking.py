@@ -5,7 +5,6 @@ by hand, or plain misbehaviour (raising, wrong shape, overwriting inputs). Each 
 tally over all cases it could be applied to.
 """
 
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -155,7 +154,9 @@ class Tally:
             self.finding = self.finding or finding
 
 
-def judge_case(case: Case, result: Result, known: Truth, check: str) -> tuple[Finding | None, float]:
+def judge_case(
+    case: Case, result: Result, known: Truth, check: str
+) -> tuple[Finding | None, float]:
     """Compare one result with the truth; returns what is wrong and the worst ratio."""
     if result.outputs is None or (result.failure and result.failure.kind in HARD):
         failure = result.failure or Failure("type", "returned no arrays")
@@ -184,9 +185,7 @@ def check_law(law: Law, subject: LawSubject, cases: Iterable[Case], stop: bool =
     return tally
 
 
-def law_on_case(
-    law: Law, subject: LawSubject, case: Case
-) -> tuple[Finding | None, float | None]:
+def law_on_case(law: Law, subject: LawSubject, case: Case) -> tuple[Finding | None, float | None]:
     """Apply a law to one case; the worst ratio is None where it had nothing to say."""
     found, worst, said = None, 0.0, False
     try:
@@ -319,101 +318,3 @@ def run_checks(
             advance(law.name)
             report.tallies.append(check_law(law, subject, short))
     return report
-
-
-class Canonical:
-    """A function with the canonical arguments, called directly: a reference, twin or mutant.
-
-    Attributes:
-        name: its name.
-        mapping: how it is called, for reports.
-        outputs: what it returns.
-        arrays: `numpy` or `torch`.
-        conventions: none.
-        notes: none.
-        dtypes: what it can be judged in.
-    """
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        contract: Contract,
-        arrays: str = "numpy",
-        device: str = "cpu",
-    ) -> None:
-        self.function = function
-        self.contract = contract
-        self.name = contract.name
-        self.arrays = arrays
-        self.device = device
-        self.mapping = f"{contract.name}({', '.join(a.name for a in contract.arguments)})"
-        self.outputs = contract.outputs
-        self.conventions: tuple[str, ...] = ()
-        self.notes: tuple[str, ...] = ()
-        self.dtypes: tuple[str, ...] = (
-            ("float64",) if arrays == "numpy" else ("float64", "float32", "bfloat16", "float16")
-        )
-
-    def project(self, case: Case) -> Case:
-        """Return the case: canonical arguments express every case."""
-        return case
-
-    def admits(self, case: Case) -> bool:
-        """Return True."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: there is no process to end."""
-
-    def run(self, cases: Sequence[Case], dtype: str) -> list[Result]:
-        """Run the function on every case."""
-        return [self._run(case, dtype) for case in cases]
-
-    def _run(self, case: Case, dtype: str) -> Result:
-        try:
-            with np.errstate(all="ignore"):
-                arguments = dict(case.arguments)
-                if self.arrays == "torch":
-                    arguments = as_torch(arguments, dtype, self.device)
-                named = self.contract.named(self.function(**arguments))
-        except Exception as error:
-            sentence = f"{self.name} raised {type(error).__name__}: {error}"
-            return Result(None, Failure("raised", sentence, traceback.format_exc()))
-        outputs, failure = {}, None
-        shape = next(case[a.name].shape for a in self.contract.arguments if a.kind == "float")
-        returned = ""
-        for name, array in named.items():
-            returned = str(array.dtype).removeprefix("torch.")
-            outputs[name] = as_numpy(array)
-            if outputs[name].shape != shape:
-                sentence = (
-                    f"{self.name}: {name} came with shape {outputs[name].shape}, wanted {shape}"
-                )
-                return Result(None, Failure("shape", sentence), returned)
-            if self.arrays == "torch" and returned != dtype:
-                sentence = f"{self.name}: {name} came as {returned}, wanted {dtype}"
-                failure = Failure("dtype", sentence)
-        return Result(outputs, failure, returned)
-
-
-def as_torch(arguments: dict[str, Any], dtype: str, device: str = "cpu") -> dict[str, Any]:
-    """Return arguments with arrays as fresh tensors of the given float dtype."""
-    import torch  # a base dependency, but slow to import and not needed for NumPy candidates
-
-    converted: dict[str, Any] = {}
-    for name, value in arguments.items():
-        if isinstance(value, np.ndarray):
-            tensor = torch.tensor(value, device=device)
-            converted[name] = tensor.to(getattr(torch, dtype)) if value.dtype.kind == "f" else tensor
-        else:
-            converted[name] = value
-    return converted
-
-
-def as_numpy(array: Any) -> np.ndarray:
-    """Return an array or tensor of any float dtype as float64 NumPy, exactly."""
-    if hasattr(array, "detach"):
-        import torch
-
-        array = array.detach().to("cpu", torch.float64).numpy()
-    return np.asarray(array, dtype=np.float64)

@@ -12,13 +12,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import rlverify
-from rlverify.preparation import check_names, refuse_unknown_checks, tasks
+from rlverify.preparation import check_names, completed, refuse_unknown_checks, tasks
 from rlverify.settings import fraction, read_settings
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ Seed = Annotated[
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Estimators; all of them if none is named."),
+    typer.Argument(metavar="NAME", help="Estimators; all of them if none is named."),
 ]
 
 
@@ -169,7 +170,7 @@ def verify(
     from rlverify.serialization import row_record
 
     chosen = _contracts(names)
-    dtypes = dtype or list(verifying.DTYPES)
+    dtypes = list(dict.fromkeys(dtype or verifying.DTYPES))
     with usage():
         for name in dtypes:
             refuse_unknown(chosen[0], (), name)
@@ -186,7 +187,7 @@ def verify(
     }
     screen, errors = _screens(context)
     start, rows = time.perf_counter(), []
-    with Progression(errors, len(chosen) * len(dtypes)) as progress:
+    with Progression(errors, len(chosen)) as progress:
         for row in verifying.rows(
             chosen,
             dtypes=dtypes,
@@ -196,7 +197,9 @@ def verify(
             advance=progress.step,
         ):
             rows.append(row)
-            progress.done(f"{row.contract} {row.verdict.dtype}: {'ok' if row.ok else 'not ok'}")
+            if row.verdict.dtype == dtypes[-1]:
+                right = all(each.ok for each in rows if each.contract == row.contract)
+                progress.done(f"{row.contract}: {'ok' if right else 'not ok'}")
     seconds, found = time.perf_counter() - start, machine(device)
     ok = all(row.ok for row in rows)
     _write(
@@ -217,13 +220,14 @@ def check(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TARGET]",
+            metavar="TARGET",
             help="MODULE:FUNCTION, FILE.py:FUNCTION, or a candidate of [tool.rlverify.candidates]; "
             "all of these if none is given.",
         ),
     ] = None,
     contract: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="What it is meant to be, such as gae.")
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What it is meant to be, such as gae."),
     ] = None,
     call: Annotated[
         str | None,
@@ -231,7 +235,9 @@ def check(
             metavar='"F(...)"', help="How it is called, where its argument names do not say."
         ),
     ] = None,
-    arrays: Annotated[str | None, typer.Option(metavar="LIBRARY", help="numpy, torch or jax.")] = None,
+    arrays: Annotated[
+        str | None, typer.Option(metavar="LIBRARY", help="numpy, torch or jax.")
+    ] = None,
     layout: Annotated[
         str | None,
         typer.Option(metavar="LAYOUT", help="time-major, batch-major, columns or rows."),
@@ -294,7 +300,9 @@ def check(
                     budget=asked["budget"], seed=asked["seed"], time_limit=time_limit,
                     advance=lambda step, task=task: progress.step(f"{task.target}: {step}"),
                 )  # fmt: skip
-            verdicts.append(verdict)
+            said = {name: how[name] for name in ("call", "arrays", "layout")}
+            program = completed(verdict.counterexample, said)
+            verdicts.append(replace(verdict, counterexample=program))
             progress.done(f"{task.target}: {'ok' if verdict.ok else 'not ok'}")
     ok = all(verdict.ok for verdict in verdicts)
     _write(json, context, asked, [verdict_record(verdict) for verdict in verdicts], ok=ok)

@@ -83,43 +83,40 @@ def truth_of(
     Raises whatever the function raises; its arithmetic is float64, so its own error is the
     same bound at u = 2⁻⁵³.
     """
-    double = PRECISIONS["float64"].unit
-    runs = {}
-    for u in {precision.unit, double}:
+    names = {"own": precision.unit, "ours": PRECISIONS["float64"].unit}
+    with np.errstate(all="ignore"):  # NaN and inf are answers like others here
+        runs = {u: _tracked_run(contract, case, function, u) for u in set(names.values())}
+        fields = [
+            _truth_of_output(runs[names["own"]][name], runs[names["ours"]][name], precision)
+            for name in contract.outputs
+        ]
+    columns = zip(*fields, strict=True)
+    return Truth(*(dict(zip(contract.outputs, column, strict=True)) for column in columns))
 
-        def tracked(value: float, u: float = u) -> Tracked:
-            return Tracked(value, u)
 
-        with np.errstate(all="ignore"):
-            result = (function or contract.reference)(**lifted(dict(case.arguments), tracked))
-        runs[u] = contract.named(result)
-    value, allowed, tight, running = {}, {}, {}, {}
-    for name in contract.outputs:
-        own, ours = runs[precision.unit][name], runs[double][name]
-        value[name] = _field(own, float)
-        # storing in half precision rounds once more; below the normal range by an absolute amount
-        stored = precision.storage * np.abs(value[name]) + precision.storage_tiny * (
-            precision.storage > 0
-        )
+def _tracked_run(
+    contract: Contract, case: Case, function: Callable[..., Any] | None, u: float
+) -> Outputs:
+    arguments = lifted(dict(case.arguments), lambda value: Tracked(value, u))
+    return contract.named((function or contract.reference)(**arguments))
 
-        def lost(item: Any) -> float:
-            return item.roundings() * precision.tiny if isinstance(item, Tracked) else 0.0
 
-        def bound(item: Any, how: str) -> float:
-            return getattr(item, how)() if isinstance(item, Tracked) else 0.0
+def _truth_of_output(own: np.ndarray, ours: np.ndarray, precision: Precision) -> list[np.ndarray]:
+    """Return value, allowed, tight and running of one output, from its tracked numbers."""
 
-        reference_error = _field(ours, lambda item: bound(item, "running_bound"))
-        underflow = _field(own, lost)
-        free = _field(own, lambda item: bound(item, "free_bound"))
-        worst = _field(own, lambda item: bound(item, "running_bound"))
-        likely = FAMILY_LAMBDA * _field(own, lambda item: bound(item, "deviation"))
-        with np.errstate(all="ignore"):
-            # 1 + storage: the stored number is the rounded one, not the exact one
-            allowed[name] = (1 + precision.storage) * free + reference_error + stored + underflow
-            narrow = np.minimum(likely, worst)
-            tight[name] = (1 + precision.storage) * narrow + reference_error + stored + underflow
-            running[name] = (worst + stored) / max(precision.unit, precision.storage)
-    return Truth(value, allowed, tight, running)
+    def read(array: np.ndarray, how: str) -> np.ndarray:
+        return _field(array, lambda x: getattr(x, how)() if isinstance(x, Tracked) else 0.0)
+
+    value = _field(own, float)
+    stored = precision.storage * np.abs(value)
+    if precision.storage:  # below the normal range storing rounds by an absolute amount
+        stored = stored + precision.storage_tiny
+    rest = read(ours, "running_bound") + stored + precision.tiny * read(own, "roundings")
+    worst = read(own, "running_bound")
+    narrow = np.minimum(worst, FAMILY_LAMBDA * read(own, "deviation"))
+    wide = 1 + precision.storage  # the stored number is the computed one, not the exact one
+    running = (worst + stored) / max(precision.unit, precision.storage)
+    return [value, wide * read(own, "free_bound") + rest, wide * narrow + rest, running]
 
 
 @dataclass(frozen=True)
@@ -176,8 +173,7 @@ def distance(got: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> Distan
 def agrees(got: Outputs, truth: Truth) -> bool:
     """Whether every output present in `got` lies within the allowance."""
     return all(
-        bool((ratios(got[name], truth.value[name], truth.allowed[name]) <= 1).all())
-        for name in got
+        bool((ratios(got[name], truth.value[name], truth.allowed[name]) <= 1).all()) for name in got
     )
 
 

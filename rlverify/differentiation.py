@@ -5,14 +5,101 @@ numbers inside, that derivative comes with the bound on anybody's rounding. One 
 direction, so this is for small cases: gradients do not depend on size.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from rlverify.checking import as_numpy, as_torch
 from rlverify.comparison import ratios
 from rlverify.contract import Case, Contract
-from rlverify.rounding import PRECISIONS, Dual, Tracked, lifted
+from rlverify.rounding import PRECISIONS, Tracked, lifted
+from rlverify.twinning import as_numpy, as_torch
+
+
+class Dual:
+    """A number and its derivative in one direction; generic over the numbers it holds.
+
+    Run on `Dual(Fraction, Fraction)` a reference yields exact derivatives; on
+    `Dual(Tracked, Tracked)` it yields them with their rounding bounds.
+    """
+
+    __slots__ = ("slope", "value")
+
+    def __init__(self, value: Any, slope: Any = 0) -> None:
+        self.value = value
+        self.slope = slope
+
+    def __repr__(self) -> str:
+        return f"Dual({self.value!r}, {self.slope!r})"
+
+    @staticmethod
+    def _lift(other: Any) -> "Dual":
+        return other if isinstance(other, Dual) else Dual(other)
+
+    def __add__(self, other: Any) -> "Dual":
+        other = self._lift(other)
+        return Dual(self.value + other.value, self.slope + other.slope)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Dual":
+        return Dual(-self.value, -self.slope)
+
+    def __sub__(self, other: Any) -> "Dual":
+        return self + (-self._lift(other))
+
+    def __rsub__(self, other: Any) -> "Dual":
+        return self._lift(other) + (-self)
+
+    def __mul__(self, other: Any) -> "Dual":
+        other = self._lift(other)
+        return Dual(self.value * other.value, self.slope * other.value + self.value * other.slope)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "Dual":
+        other = self._lift(other)
+        quotient = self.value / other.value
+        return Dual(quotient, (self.slope - quotient * other.slope) / other.value)
+
+    def __rtruediv__(self, other: Any) -> "Dual":
+        return self._lift(other) / self
+
+    def __pow__(self, exponent: int) -> "Dual":
+        if exponent != 2:
+            return NotImplemented
+        return Dual(self.value**2, 2 * self.value * self.slope)
+
+    def sqrt(self) -> "Dual":
+        """Return the root; NumPy calls this for `np.sqrt` of an object."""
+        root = np.sqrt(self.value)
+        if root == 0 and self.slope == 0:  # a root of squares: no direction is preferred
+            return Dual(root, 0 * self.slope)
+        return Dual(root, self.slope / (2 * root))
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.value == (other.value if isinstance(other, Dual) else other))
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.value < self._lift(other).value)
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self.value <= self._lift(other).value)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.value > self._lift(other).value)
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self.value >= self._lift(other).value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+Real.register(Dual)
 
 
 def cotangents(contract: Contract, case: Case) -> dict[str, np.ndarray]:
@@ -75,9 +162,7 @@ def torch_gradient(
     }
 
 
-def worst_gradient(
-    contract: Contract, cases: list[Case], dtype: str, device: str = "cpu"
-) -> float:
+def worst_gradient(contract: Contract, cases: list[Case], dtype: str, device: str = "cpu") -> float:
     """Return the worst error of the fast version's gradient in units of the bound."""
     worst = 0.0
     for case in cases:

@@ -186,6 +186,12 @@ class Arguments:
             raise ValueError(
                 f"{self.function}: {name} came as {value}, wanted a finite number above 0."
             )
+        dtype = "float64" if self.first is None else dtype_name(self.first[1])
+        if dtype in (*HALF, "float32") and value <= 2.0**-150:
+            raise ValueError(
+                f"{self.function}: {name} came as {value}, which is 0 in float32, wanted a "
+                "number above 0 in the arrays' arithmetic."
+            )
 
     def degrees_of_freedom(self, elements: int, ddof: int) -> None:
         """Require that a variance over `elements` numbers is defined."""

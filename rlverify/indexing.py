@@ -33,7 +33,9 @@ FIELDS = tuple(Entry.__dataclass_fields__)
 def index() -> list[Entry]:
     """Return an entry for every contract, topic by topic."""
     # a topic's own file stands before the private ones that hold what it has no room for
-    files = sorted((Path(__file__).parent / "contracts").glob("*.py"), key=lambda p: p.name[0] == "_")
+    files = sorted(
+        (Path(__file__).parent / "contracts").glob("*.py"), key=lambda p: p.name[0] == "_"
+    )
     found: list[Entry] = []
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -1,53 +1,39 @@
 """Judging: composes checking and diagnosis into the verdict that `rlverify.check` returns.
 
-    EXACT        bitwise the reference, rounded to the dtype
-    TIGHT        within the smaller of the running and the probabilistic bound
-    BOUND        within what rounding may do to any order of evaluation
-    CONVENTION   equals the reference under another legitimate reading; passes where declared
-    KNOWN-BIAS   a constant times the reference; passes where declared
-    UNDECIDABLE  the tolerance is too wide to reject nonsense; never passes
-    WRONG        anything else, with the known mistake it makes where there is one
+EXACT        bitwise the reference, rounded to the dtype
+TIGHT        within the smaller of the running and the probabilistic bound
+BOUND        within what rounding may do to any order of evaluation
+CONVENTION   equals the reference under another legitimate reading; passes where declared
+KNOWN-BIAS   a constant times the reference; passes where declared
+UNDECIDABLE  the tolerance is too wide to reject nonsense; never passes
+WRONG        anything else, with the known mistake it makes where there is one
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlverify.calling import Candidate, Result, in_process
-from rlverify.checking import (
-    HARD,
-    LawSubject,
-    Report,
-    Tally,
-    drawn_cases,
-    expressed,
-    judge_case,
-    law_on_case,
-    run_checks,
-    truth,
-)
+from rlverify.calling import Candidate, in_process
+from rlverify.checking import Report, Tally, drawn_cases, expressed, run_checks, truth
 from rlverify.citations import Citation
-from rlverify.comparison import (
-    Truth,
-    agrees,
-    effective_unit,
-    passing_decoys,
-    ratios,
-    round_to,
-)
+from rlverify.comparison import agrees, passing_decoys
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
+from rlverify.demonstration import smallest_case, snippet
 from rlverify.diagnosis import Diagnosis, diagnose
+from rlverify.grading import (
+    bias_factor,
+    effective_precision,
+    power_of_two,
+    worst_error,
+    worst_grade,
+)
 from rlverify.isolation import isolated
 from rlverify.rounding import PRECISIONS
-from rlverify.shrinking import shrink
 
-PASSING = ("EXACT", "TIGHT", "BOUND")
 BUDGET = 200
 LAW_CASES = 60
 
@@ -117,168 +103,12 @@ class Verdict:
     def precision(self) -> str:
         """Return the effective precision in words."""
         if self.effective_precision == 0:
-            return f"exact on every draw (claims {_power(self.claimed_precision)})"
-        claimed, real = _power(self.claimed_precision), _power(self.effective_precision)
+            return f"exact on every draw (claims {power_of_two(self.claimed_precision)})"
+        claimed, real = power_of_two(self.claimed_precision), power_of_two(self.effective_precision)
         return f"claims {claimed}, behaves like {real}"
 
 
-def _power(unit: float) -> str:
-    return "no precision at all" if unit >= 0.5 else f"2^{round(math.log2(unit))}"
-
-
-# --- the grade ---------------------------------------------------------------------------------
-
-
-def grade_of(result: Result, known: Truth, dtype: str) -> str:
-    """Return EXACT, TIGHT or BOUND for a result within its bounds."""
-    outputs = result.outputs or {}
-    exact = all(
-        np.array_equal(array, round_to(dtype, known.value[name]), equal_nan=True)
-        for name, array in outputs.items()
-    )
-    if exact:
-        return "EXACT"
-    tight = all(
-        bool((ratios(array, known.value[name], known.tight[name]) <= 1).all())
-        for name, array in outputs.items()
-    )
-    return "TIGHT" if tight else "BOUND"
-
-
-def worst_grade(report: Report) -> str:
-    """Return the lowest grade over all cases of a report without findings."""
-    grades = {
-        grade_of(result, known, report.dtype)
-        for result, known in zip(report.results, report.truths, strict=True)
-    }
-    return max(grades, key=PASSING.index)
-
-
-def bias_factor(results: Sequence[Result], truths: Sequence[Truth]) -> Fraction | None:
-    """Return the constant that the results are of the truth, if they are one."""
-    factor = None
-    for result, known in zip(results, truths, strict=True):
-        for name, array in (result.outputs or {}).items():
-            wanted = known.value[name]
-            if factor is None and np.abs(wanted).max() > 0:
-                index = np.unravel_index(int(np.argmax(np.abs(wanted))), wanted.shape)
-                share = float(array[index]) / float(wanted[index])
-                if not math.isfinite(share):
-                    return None
-                factor = Fraction(share).limit_denominator(64)
-                if factor in (0, 1):
-                    return None
-            if factor is not None:
-                scaled, slack = float(factor) * wanted, abs(float(factor)) * known.allowed[name]
-                # the product itself rounds once in float64
-                slack = slack + 2.0**-53 * np.abs(scaled)
-                if not bool((ratios(array, scaled, slack) <= 1).all()):
-                    return None
-    return factor
-
-
-def _precision(report: Report) -> float:
-    return max(
-        (
-            effective_unit(result.outputs, known)
-            for result, known in zip(report.results, report.truths, strict=True)
-            if result.outputs is not None
-        ),
-        default=0.0,
-    )
-
-
-def _where(report: Report) -> tuple[float, str]:
-    worst, where = 0.0, ""
-    for case, result, known in zip(report.cases, report.results, report.truths, strict=True):
-        found, ratio = judge_case(case, result, known, "reference")
-        if ratio > worst:
-            worst = ratio
-            if found is not None and found.distance is not None:
-                index = ", ".join(map(str, found.distance.index))
-                where = f"{found.output}[{index}] of a {case.kind} case"
-            elif found is not None and found.failure is not None:
-                where = found.failure.kind
-    return worst, where
-
-
-# --- the smallest case ---------------------------------------------------------------------------
-
-
-def smallest_case(report: Report, candidate: Candidate, tally: Tally) -> Case | None:
-    """Return the smallest case found on which the first broken check still fails."""
-    contract, dtype = report.contract, report.dtype
-    finding = tally.finding
-    if finding is None:
-        return None
-    if finding.failure is not None and finding.failure.kind in ("hung", "died", "memory"):
-        return finding.case  # each attempt would cost a process
-    law = next((x for x in contract.laws if f"law: {x.name}" == tally.check), None)
-    subject = LawSubject(contract, candidate, dtype)
-
-    def fails(case: Case) -> bool:
-        (projected,) = expressed(candidate, [case], dtype)
-        if projected.key() != case.key():
-            return False
-        try:
-            known = truth(contract, case, dtype)
-        except (ValueError, TypeError, ZeroDivisionError):
-            return False  # the reference refuses it: no input at all
-        if law is not None:
-            return law_on_case(law, subject, case)[0] is not None
-        result = candidate.run([case], dtype)[0]
-        if finding.failure is not None:
-            return result.failure is not None and result.failure.kind == finding.failure.kind
-        if result.failure is not None and result.failure.kind in HARD:
-            return False
-        return judge_case(case, result, known, "reference")[0] is not None
-
-    failing = [finding.case]
-    if tally.check == "reference":
-        failing = [
-            case
-            for case, result, known in zip(
-                report.cases, report.results, report.truths, strict=True
-            )
-            if (judge_case(case, result, known, "reference")[0] is not None)
-            and (result.failure is None or finding.failure is not None)
-        ] or failing
-    start = min(failing, key=lambda case: sum(np.size(v) for v in case.arguments.values()))
-    return shrink(contract, start, fails) if fails(start) else start
-
-
-def literal(value: Any) -> str:
-    """Return Python source for an argument."""
-    if isinstance(value, np.ndarray):
-        body = np.array2string(value, separator=", ", threshold=10**6, floatmode="unique")
-        body = " ".join(body.split()).replace("[ ", "[").replace("nan", "np.nan")
-        return f"np.array({body.replace('inf', 'np.inf')})"
-    return repr(value)
-
-
-def snippet(contract: Contract, candidate: Candidate, case: Case, dtype: str, target: str) -> str:
-    """Return a program that shows the candidate's answer beside the reference's."""
-    lines = ["import numpy as np", "import rlverify", "", "inputs = dict("]
-    lines += [f"    {name}={literal(value)}," for name, value in case.arguments.items()]
-    lines += [")"]
-    known = truth(contract, case, dtype)
-    result = candidate.run([case], dtype)[0]
-    lines += [f'print(rlverify.run("{contract.name}", inputs))']
-    for name in candidate.outputs:
-        lines.append(f"# wanted {name} = {_flat(known.value[name])}")
-    lines += [f'print(rlverify.run({target}, inputs, contract="{contract.name}", dtype="{dtype}"))']
-    if result.outputs is None:
-        lines.append(f"# {result.failure.sentence if result.failure else 'no arrays'}")
-    for name, array in (result.outputs or {}).items():
-        lines.append(f"# got    {name} = {_flat(array)}")
-    return "\n".join(lines)
-
-
-def _flat(array: np.ndarray) -> str:
-    return " ".join(np.array2string(array, separator=", ", threshold=50).split())
-
-
-# --- the verdict -----------------------------------------------------------------------------------
+# --- the verdict --------------------------------------------------------------------------
 
 
 def judge(
@@ -314,7 +144,7 @@ def judge(
     report = run_checks(contract, candidate, cases, dtype, law_cases=law_cases, advance=advance)
     broken = [tally for tally in report.broken if tally.check not in excused]
     notes = list(candidate.notes) + _excuses(report, excused)
-    worst, where = _where(report)
+    worst, where = worst_error(report)
     grade, qualifier, ok, sentence = "", "", True, ""
     diagnosis, smallest, text = Diagnosis(), None, ""
     inferred = [name for name in candidate.conventions if name not in conventions]
@@ -369,7 +199,7 @@ def judge(
         draws=len(report.cases),
         worst=worst,
         where=where,
-        effective_precision=_precision(report),
+        effective_precision=effective_precision(report),
         claimed_precision=max(precision.unit, precision.storage),
         held=tuple(held),
         broken=tuple(tally.check for tally in broken),
@@ -413,12 +243,12 @@ def _unexplained(report: Report, broken: Sequence[Tally]) -> str:
             count = f" (on {behaviour.failed} of {behaviour.applied} cases)"
             return failure.sentence.rstrip(".") + count
     if first.check == "reference":
-        real, claimed = _precision(report), PRECISIONS[report.dtype].unit
+        real, claimed = effective_precision(report), PRECISIONS[report.dtype].unit
         coarse = _agrees_in(report, "float32") if report.dtype == "float64" else False
         if coarse:
             return (
-                f"right to about {_power(real)} only, claims {_power(claimed)}: a step computes "
-                "in lower precision, or small terms are dropped"
+                f"right to about {power_of_two(real)} only, claims {power_of_two(claimed)}: a step "
+                "computes in lower precision, or small terms are dropped"
             )
     laws = [t.sentence for t in broken if t.check.startswith("law")]
     told = f"; it breaks: {'; '.join(laws[:3])}" if laws else ""
@@ -428,8 +258,7 @@ def _unexplained(report: Report, broken: Sequence[Tally]) -> str:
 def _agrees_in(report: Report, dtype: str) -> bool:
     """Whether every result would be within the bounds of a coarser dtype."""
     return all(
-        result.outputs is not None
-        and agrees(result.outputs, truth(report.contract, case, dtype))
+        result.outputs is not None and agrees(result.outputs, truth(report.contract, case, dtype))
         for case, result in zip(report.cases, report.results, strict=True)
     )
 
@@ -540,9 +369,7 @@ def refuse_unknown(contract: Contract, conventions: Sequence[str], dtype: str | 
                 f"{there}."
             )
     if dtype is not None and dtype not in PRECISIONS:
-        raise ValueError(
-            f"check: dtype came as {dtype!r}, wanted one of {', '.join(PRECISIONS)}."
-        )
+        raise ValueError(f"check: dtype came as {dtype!r}, wanted one of {', '.join(PRECISIONS)}.")
 
 
 def run(
@@ -587,8 +414,3 @@ def run(
         return result.outputs
     finally:
         candidate.close()
-
-
-def is_file_target(target: str) -> bool:
-    """Whether a target names a function in a file rather than in a module."""
-    return Path(target.rpartition(":")[0]).suffix == ".py"

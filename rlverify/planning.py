@@ -148,6 +148,8 @@ def _expression(
                 f"{where} {name}={value!r} came after 'where', wanted a number for one of "
                 f"{', '.join(numbers)}."
             )
+        if kinds[name] != "count":  # 1 means 1.0 here
+            fixed[name] = float(value)
     sources = [item.source for item in bindings]
     missing = [
         item for item in untold(sources, arguments) if item.name not in fixed and not item.is_array

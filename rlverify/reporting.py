@@ -161,14 +161,16 @@ _ROW_COLUMNS = (
     Column("rollouts"),
     Column("gradient", right=True),
     Column("ns/element", right=True),
-    Column("x copy", right=True),
+    Column("× copy", right=True),
     Column("ok"),
 )
-LEGEND = (
-    "worst, rollouts, gradient: the greatest error in units of its bound; above 1 is wrong. "
-    "bugs: known bugs that a check without the reference kills. least visible: the bug that the "
-    "fewest draws show, and their share. x copy: the time over that of a copy of the same bytes."
-)
+LEGEND = {
+    "worst, rollouts, gradient": "greatest error in units of its bound; above 1 is wrong",
+    "rollouts": "grade and worst error on recorded ones, and how many there are",
+    "bugs": "known bugs killed by a check that works without the reference",
+    "least visible": "the bug that the fewest draws show, and their share",
+    "× copy": "the time over that of a copy of the same bytes",
+}
 
 
 def row_lines(
@@ -184,7 +186,10 @@ def row_lines(
     closing = Text().append(told, "bold red" if wrong else "bold green")
     closing.append(f"; {killed} of {total} known bugs killed; {seconds:.0f} s on {where}, ")
     closing.append(f"torch {machine['torch']}")
-    lines += [Text(), *wrapped(text(LEGEND, "dim"), width), Text(), *wrapped(closing, width)]
+    lines.append(Text())
+    for label, meaning in LEGEND.items():
+        lines += labelled(label, [text(meaning, "dim")], width, 29)
+    lines += [Text(), *wrapped(closing, width)]
     for row in wrong:
         lines += [Text(), *_row_details(row, width)]
     return lines
@@ -274,8 +279,11 @@ def matrix_lines(matrix: Matrix, width: int | None) -> list[Text]:
     lines = [text(matrix.contract.name, "bold"), Text(), *table(columns, rows, width), Text()]
     for name, letter in letters.items():
         kills = sum(name in row.killed_by for row in matrix.rows)
-        idle = "EMPTY COLUMN" if name in matrix.idle else f"kills {kills}"
-        told = text(f"{letter}  {name}: ").append(idle, "bold red" if name in matrix.idle else "dim")
+        told = text(f"{letter}  {name} ")
+        if name in matrix.idle:
+            told.append("EMPTY COLUMN", "bold red")
+        else:
+            told.append(f"(kills {kills})", "dim")
         lines += wrapped(told, width)
     problems = holes(matrix)
     lines += [Text(), *(line for told in problems for line in wrapped(text(told, "red"), width))]

@@ -203,6 +203,9 @@ class Tracked:
 
     def __truediv__(self, other: Any) -> "Tracked":
         b = self._lift(other)._closed()
+        if b.value == 0:  # as IEEE arithmetic has it: NaN for 0/0, else an infinity
+            with np.errstate(all="ignore"):
+                return Tracked(float(np.float64(self.value) / np.float64(b.value)), self.u)
         if b._exact():  # a constant divisor is one more rounding of every term
             scale = 1 / abs(b.value)
             rounded = 0 if b._rounds_nothing() else 1
@@ -257,14 +260,14 @@ class Tracked:
     def sqrt(self) -> "Tracked":
         """Return the root; NumPy calls this for `np.sqrt` of an object."""
         a = self._closed()
-        value = math.sqrt(a.value)
+        value = math.sqrt(a.value) if a.value >= 0 else math.nan
 
         def root_error(error: float) -> float:
             absolute = a.u * error
             if absolute == 0:
                 return value
-            if absolute > a.value:  # nothing is known but the sign
-                return math.sqrt(a.value + absolute) / a.u + value
+            if not absolute <= a.value:  # nothing is known but the sign
+                return math.sqrt(abs(a.value) + absolute) / a.u + value
             return error / (value + math.sqrt(a.value - absolute)) + value
 
         variance = a.variance / (4 * a.value) if a.value else 0.0
@@ -300,92 +303,6 @@ class Tracked:
 
 
 Real.register(Tracked)  # so that argument checks take it for the number it is
-
-
-class Dual:
-    """A number and its derivative in one direction; generic over the numbers it holds.
-
-    Run on `Dual(Fraction, Fraction)` a reference yields exact derivatives; on
-    `Dual(Tracked, Tracked)` it yields them with their rounding bounds.
-    """
-
-    __slots__ = ("slope", "value")
-
-    def __init__(self, value: Any, slope: Any = 0) -> None:
-        self.value = value
-        self.slope = slope
-
-    def __repr__(self) -> str:
-        return f"Dual({self.value!r}, {self.slope!r})"
-
-    @staticmethod
-    def _lift(other: Any) -> "Dual":
-        return other if isinstance(other, Dual) else Dual(other)
-
-    def __add__(self, other: Any) -> "Dual":
-        other = self._lift(other)
-        return Dual(self.value + other.value, self.slope + other.slope)
-
-    __radd__ = __add__
-
-    def __neg__(self) -> "Dual":
-        return Dual(-self.value, -self.slope)
-
-    def __sub__(self, other: Any) -> "Dual":
-        return self + (-self._lift(other))
-
-    def __rsub__(self, other: Any) -> "Dual":
-        return self._lift(other) + (-self)
-
-    def __mul__(self, other: Any) -> "Dual":
-        other = self._lift(other)
-        return Dual(
-            self.value * other.value, self.slope * other.value + self.value * other.slope
-        )
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> "Dual":
-        other = self._lift(other)
-        quotient = self.value / other.value
-        return Dual(quotient, (self.slope - quotient * other.slope) / other.value)
-
-    def __rtruediv__(self, other: Any) -> "Dual":
-        return self._lift(other) / self
-
-    def __pow__(self, exponent: int) -> "Dual":
-        if exponent != 2:
-            return NotImplemented
-        return Dual(self.value**2, 2 * self.value * self.slope)
-
-    def sqrt(self) -> "Dual":
-        """Return the root; NumPy calls this for `np.sqrt` of an object."""
-        root = np.sqrt(self.value)
-        return Dual(root, self.slope / (2 * root))
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self.value == (other.value if isinstance(other, Dual) else other))
-
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.value < self._lift(other).value)
-
-    def __le__(self, other: Any) -> bool:
-        return bool(self.value <= self._lift(other).value)
-
-    def __gt__(self, other: Any) -> bool:
-        return bool(self.value > self._lift(other).value)
-
-    def __ge__(self, other: Any) -> bool:
-        return bool(self.value >= self._lift(other).value)
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-
-Real.register(Dual)
 
 
 def _is_number(value: Any) -> bool:

@@ -188,7 +188,9 @@ def refuse_unwritable(path: Path) -> None:
         with _beside(path):
             pass
     except OSError as error:
-        raise ValueError(f"--json {path}: {path.parent} cannot be written to: {error.strerror}.") from None
+        raise ValueError(
+            f"--json {path}: {path.parent} cannot be written to: {error.strerror}."
+        ) from None
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -15,10 +15,7 @@ from jaxtyping import jaxtyped
 
 import rlverify
 from rlverify.checking import (
-    Canonical,
     LawSubject,
-    as_numpy,
-    as_torch,
     check_law,
     drawn_cases,
     judge_case,
@@ -28,6 +25,7 @@ from rlverify.comparison import DECOYS, ratios, rounded
 from rlverify.diagnosis import matrix, mutant
 from rlverify.differentiation import differentiable, worst_gradient
 from rlverify.rounding import PRECISIONS, Tracked, exactly, is_exact_number, lifted
+from rlverify.twinning import Canonical, as_numpy, as_torch
 from rlverify.verifying import GRADIENT_SIZES, case_size
 
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
@@ -227,9 +225,10 @@ def test_known_bug_is_named(contract, bug):
 def test_equivalent_passes(contract, equivalent):
     """A form that looks wrong and is right passes on the cases it is right on."""
     cases = drawn_cases(contract, 200, 0)
-    assert equivalent.holds_on or rlverify.check(
-        stranger(equivalent.function, contract), contract.name, budget=120
-    ).ok
+    assert (
+        equivalent.holds_on
+        or rlverify.check(stranger(equivalent.function, contract), contract.name, budget=120).ok
+    )
     judged = [c for c in cases if not equivalent.holds_on or c.kind in equivalent.holds_on]
     assert len(judged) > 20
     for case in judged:
@@ -254,9 +253,7 @@ def test_convention_is_inferred(contract, convention):
     candidate = stranger(function, contract)
     verdict = rlverify.check(candidate, contract.name, budget=150)
     assert (verdict.title, verdict.ok) == (f"CONVENTION({convention.name})", False)
-    declared = rlverify.check(
-        candidate, contract.name, budget=150, conventions=[convention.name]
-    )
+    declared = rlverify.check(candidate, contract.name, budget=150, conventions=[convention.name])
     assert (declared.title, declared.ok) == (f"CONVENTION({convention.name})", True)
 
 

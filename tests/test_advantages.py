@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import *  # noqa: F403 - the contract tests, spread over TOPIC
 
 from rlverify.contracts import find
 from rlverify.fast import advantages as fast
 from rlverify.reference import advantages as reference
 from rlverify.reference.returns import td_error
 from rlverify.rounding import PRECISIONS, Tracked, lifted
+from support import *  # noqa: F403 - the contract tests, spread over TOPIC
 
 TOPIC = "advantages"
 OFF = np.zeros((4, 1), dtype=bool)

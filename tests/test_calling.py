@@ -95,6 +95,16 @@ def test_case_that_was_not_projected_is_refused():
         candidate.run([drawn(find("gae"), (5, 3), 1)], "float64")
 
 
+def test_built_in_values_are_those_of_every_case():
+    def f(rewards, dones): ...
+
+    contract = find("discounted_return")
+    candidate = in_process(f, contract, call="f(rewards, done:after) where gamma=1")
+    projected = candidate.project(drawn(contract, (2, 2), 0))
+    assert repr(projected["gamma"]) == "1.0"
+    assert candidate.admits(projected.but(gamma=1.0))
+
+
 def test_both_flags_at_once_are_told_apart_from_truncation():
     def f(rewards, values, next_values, done, truncated, gamma, lam): ...
 

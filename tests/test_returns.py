@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from support import *  # noqa: F403 - the contract tests, spread over TOPIC
 
 from rlverify.fast import returns as fast
 from rlverify.reference import returns as reference
+from support import *  # noqa: F403 - the contract tests, spread over TOPIC
 
 TOPIC = "returns"
 OFF = np.zeros((4, 1), dtype=bool)

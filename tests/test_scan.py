@@ -259,6 +259,13 @@ def test_choice_agrees_with_the_named_strategy(shape: tuple[int, int], name: str
     assert torch.equal(chosen, reverse_linear_recurrence(x, 0.9, cut, strategy=name))
 
 
+def test_a_traced_call_never_unrolls_the_loop() -> None:
+    wide = torch.ones(8, scan.WIDE_ROW)
+    assert scan.choose(wide) == "loop"
+    with mock.patch.object(torch.compiler, "is_compiling", return_value=True):
+        assert scan.choose(wide) == "halving"
+
+
 @each_strategy
 def test_non_finite_number_is_selected_away(strategy: str) -> None:
     x, cut = torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(3, 1, dtype=torch.bool)

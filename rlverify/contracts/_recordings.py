@@ -330,16 +330,22 @@ def bad_inputs(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
     if "values" in names:
         entries.append(
             bad(
-                "one row for all steps", "values", lambda x: x[:1], ValueError,
+                "one row for all steps",
+                "values",
+                lambda x: x[:1],
+                ValueError,
                 "values has shape (1, 2), but rewards has shape (3, 2); they must agree.",
-            )  # fmt: skip
+            )
         )
     if "truncated" in names:
         entries.append(
             bad(
-                "transposed", "truncated", lambda x: x.T, ValueError,
+                "transposed",
+                "truncated",
+                lambda x: x.T,
+                ValueError,
                 "truncated has shape (2, 3), but rewards has shape (3, 2); they must agree.",
-            )  # fmt: skip
+            )
         )
     if "lam" in names:
         entries += [
@@ -378,9 +384,7 @@ def start_flags(case: Case) -> Case:
     def shifted(flags: np.ndarray) -> np.ndarray:
         return np.concatenate([np.zeros_like(flags[:1]), flags[:-1]])
 
-    return case.but(
-        terminated=shifted(case["terminated"]), truncated=shifted(case["truncated"])
-    )
+    return case.but(terminated=shifted(case["terminated"]), truncated=shifted(case["truncated"]))
 
 
 def open_end(case: Case) -> bool:

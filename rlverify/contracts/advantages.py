@@ -1,21 +1,16 @@
 """Contracts of the topic `advantages`: GAE, Monte-Carlo, n-step, sequences, normalisation."""
 
-from collections.abc import Iterable
-from fractions import Fraction
-
 import numpy as np
 
-from rlverify.contract import (
-    Case,
-    Claim,
-    Contract,
-    Convention,
-    Equivalent,
-    Example,
-    KnownBug,
-    Law,
-    Subject,
+from rlverify.contract import Contract, Convention, Example, KnownBug, Law
+from rlverify.contracts._advantage_laws import (
+    EQUIVALENTS,
+    check_error_weights,
+    check_lambda_one,
+    check_lambda_zero,
+    check_n_step_errors,
 )
+from rlverify.contracts._masks import NORMALIZE_CONTRACT
 from rlverify.contracts._recordings import (
     COLUMNS,
     ENDS,
@@ -28,14 +23,16 @@ from rlverify.contracts._recordings import (
     UNREAD,
     arguments,
     bad_inputs,
-    discounts,
-    equals_exactly,
-    exact,
 )
-from rlverify.contracts._sequences import (
-    NORMALIZE_CONTRACT,
-    SEQUENCE_CONTRACT,
+from rlverify.contracts._return_laws import (
+    TIME_LIMIT,
+    bootstrap_impulse,
+    gamma_lambda_weights,
+    gamma_weights,
+    n_step_weights,
+    reward_impulse,
 )
+from rlverify.contracts._sequences import SEQUENCE_CONTRACT
 from rlverify.contracts.returns import (
     DISCOUNTED_BUGS,
     LAYOUT,
@@ -43,194 +40,19 @@ from rlverify.contracts.returns import (
     NORMALISED_VALUES,
     SHIFTED_REWARD,
     STARTS,
-    TIME_LIMIT,
-    bootstrap_impulse,
     example_case,
-    gamma_lambda_weights,
-    gamma_weights,
-    n_step_weights,
-    reward_impulse,
 )
 from rlverify.fast import advantages as fast
-from rlverify.inputs import cut_of, long_recordings, recordings
+from rlverify.inputs import long_recordings, recordings
 from rlverify.reference import advantages as reference
 
 MONTE_CARLO = ("rewards", "values", "next_values", "terminated", "truncated", "gamma")
 GAE = (*MONTE_CARLO, "lam")
 N_STEP = (*MONTE_CARLO, "n")
 
-# --- laws ----------------------------------------------------------------------------------
-
-
-def exact_errors(case: Case) -> np.ndarray:
-    """Return δₜ as fractions."""
-    following = exact(np.where(case["terminated"], 0, case["next_values"]))
-    return (
-        exact(case["rewards"]) + exact(discounts(case)) * following - exact(case["values"])
-    )
-
-
-def check_lambda_zero(subject: Subject, case: Case) -> Iterable[Claim]:
-    """λ = 0 gives the one-step error."""
-    zero = case.but(lam=0.0)
-    got, allowed = subject(zero), subject.bound(zero)
-    yield equals_exactly(got["advantages"], exact_errors(case), allowed["advantages"])
-
-
-def check_lambda_one(subject: Subject, case: Case) -> Iterable[Claim]:
-    """λ = 1 gives, on chained values, the discounted return minus V."""
-    one = case.but(lam=1.0)
-    got, allowed = subject(one), subject.bound(one)
-    cut = cut_of(case["terminated"], case["truncated"])
-    rewards, gamma = exact(case["rewards"]), exact(discounts(case))
-    values, next_values = exact(case["values"]), exact(case["next_values"])
-    wanted = np.empty_like(rewards)
-    for b in range(cut.shape[1]):
-        following = Fraction(0)
-        for t in reversed(range(cut.shape[0])):
-            if cut[t, b]:
-                following = Fraction(0) if case["terminated"][t, b] else next_values[t, b]
-            following = rewards[t, b] + gamma[t, b] * following
-            wanted[t, b] = following - values[t, b]
-    yield equals_exactly(got["advantages"], wanted, allowed["advantages"])
-
-
-def check_error_weights(subject: Subject, case: Case) -> Iterable[Claim]:
-    """Â is (1 − λ) Σ λᴺ⁻¹ Ψ_N with the last weight λᵏ, Ψ_N the N-step errors (C29)."""
-    got, allowed = subject(case), subject.bound(case)
-    cut = cut_of(case["terminated"], case["truncated"])
-    errors, gamma, lam = exact_errors(case), exact(discounts(case)), Fraction(case["lam"])
-    wanted = np.empty_like(errors)
-    for b in range(cut.shape[1]):
-        for t in range(cut.shape[0]):
-            n_step, weight, trace, total = Fraction(0), Fraction(1), Fraction(1), Fraction(0)
-            for j in range(t, cut.shape[0]):
-                n_step = n_step + weight * errors[j, b]  # Ψ_N for N = j − t + 1
-                last = bool(cut[j, b])
-                total = total + (1 if last else 1 - lam) * trace * n_step
-                weight, trace = weight * gamma[j, b], trace * lam
-                if last:
-                    break
-            wanted[t, b] = total
-    yield equals_exactly(got["advantages"], wanted, allowed["advantages"])
-
-
-def check_n_step_errors(subject: Subject, case: Case) -> Iterable[Claim]:
-    """On chained values the n-step advantage is Σ γᵏ δ over the steps used (C27)."""
-    got, allowed = subject(case), subject.bound(case)
-    cut = cut_of(case["terminated"], case["truncated"])
-    errors, gamma = exact_errors(case), exact(discounts(case))
-    wanted = np.empty_like(errors)
-    for b in range(cut.shape[1]):
-        for t in range(cut.shape[0]):
-            weight, total = Fraction(1), Fraction(0)
-            for j in range(t, min(t + case["n"], cut.shape[0])):
-                total = total + weight * errors[j, b]
-                weight = weight * gamma[j, b]
-                if cut[j, b]:
-                    break
-            wanted[t, b] = total
-    yield equals_exactly(got["advantages"], wanted, allowed["advantages"])
-
-
 SHARED_LAWS = (
     SPLIT, COLUMNS, SCALE, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS, RETURNS,
 )  # fmt: skip
-
-# --- forms that look wrong and are right -----------------------------------------------------
-
-Array = np.ndarray
-
-
-def _rows(gamma: float | Array, like: Array) -> Array:
-    return np.broadcast_to(np.asarray(gamma, dtype=like.dtype), like.shape)
-
-
-def _backward(delta: Array, decay: Array) -> Array:
-    advantages, following = np.empty_like(delta), np.zeros_like(delta[0])
-    for t in reversed(range(delta.shape[0])):
-        following = delta[t] + decay[t] * following
-        advantages[t] = following
-    return advantages
-
-
-def flags_of_starts(
-    rewards: Array, values: Array, next_values: Array, terminated: Array, truncated: Array,
-    *, gamma: float | Array, lam: float,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Read starts[t + 1], where starts[t] says that the state of step t began an episode."""
-    gamma = _rows(gamma, rewards)
-    done = terminated | truncated
-    starts = np.concatenate([np.zeros_like(done[:1]), done])
-    ended = np.concatenate([np.zeros_like(done[:1]), terminated])
-    delta = rewards + gamma * np.where(ended[1:], 0, next_values) - values
-    advantages = _backward(delta, gamma * lam * ~starts[1:])
-    return advantages, advantages + values
-
-
-def values_masked_before(
-    rewards: Array, values: Array, next_values: Array, terminated: Array, truncated: Array,
-    *, gamma: float | Array, lam: float,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Multiply V(s') by 1 − terminated first; the error itself then has no mask."""
-    gamma = _rows(gamma, rewards)
-    next_values = next_values * ~terminated
-    delta = rewards + gamma * next_values - values
-    advantages = _backward(delta, gamma * lam * ~(terminated | truncated))
-    return advantages, advantages + values
-
-
-def reward_augmented(
-    rewards: Array, values: Array, next_values: Array, terminated: Array, truncated: Array,
-    *, gamma: float | Array, lam: float,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Add γV(s') to the reward of a truncated step, then treat every flag as an end."""
-    gamma = _rows(gamma, rewards)
-    done = terminated | truncated
-    rewards = rewards + np.where(truncated & ~terminated, gamma * next_values, 0)
-    delta = rewards + gamma * np.where(done, 0, next_values) - values
-    advantages = _backward(delta, gamma * lam * ~done)
-    return advantages, advantages + values
-
-
-def returns_as_lambda_return(
-    rewards: Array, values: Array, next_values: Array, terminated: Array, truncated: Array,
-    *, gamma: float | Array, lam: float,
-) -> tuple[Array, Array]:  # fmt: skip
-    """On chained values, build the λ-return directly and subtract V."""
-    gamma = _rows(gamma, rewards)
-    returns, following = np.empty_like(rewards), next_values[-1]
-    for t in reversed(range(rewards.shape[0])):
-        following = np.where(truncated[t], next_values[t], following)
-        mixture = (1 - lam) * next_values[t] + lam * following
-        following = rewards[t] + np.where(terminated[t], 0, gamma[t] * mixture)
-        returns[t] = following
-    return returns - values, returns
-
-
-EQUIVALENTS = (
-    Equivalent(
-        "flags of starts",
-        "starts[t + 1] is done[t] (vwxyzjn/cleanrl#393)",
-        flags_of_starts,
-    ),
-    Equivalent(
-        "values masked before",
-        "no mask in δ where V(s') was multiplied by 1 − terminated before (thu-ml/tianshou#869)",
-        values_masked_before,
-    ),
-    Equivalent(
-        "reward-augmented truncation",
-        "γV(s') added to the reward of a truncated step, then cut (DLR-RM/stable-baselines3#1864)",
-        reward_augmented,
-    ),
-    Equivalent(
-        "returns as λ-return",
-        "advantages + values is the TD(λ) target (openai/baselines#126, huggingface/trl#1150)",
-        returns_as_lambda_return,
-        holds_on=("chained",),
-    ),
-)
 
 # --- known bugs --------------------------------------------------------------------------------
 
@@ -464,7 +286,7 @@ N_STEP_CONTRACT = Contract(
     laws=(
         *SHARED_LAWS,
         Law(
-            "sum-of-errors", "the n-step advantage is Σ γᵏ δ over the steps used, on chained values",
+            "sum-of-errors", "the n-step advantage is Σ γᵏ δ on chained values",
             check_n_step_errors, holds_on=("chained",), claim="C27",
         ),
         reward_impulse(n_step_weights), bootstrap_impulse(n_step_weights),
