@@ -24,7 +24,11 @@ HARD = ("raised", "hung", "died", "memory", "shape", "type")
 
 
 def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:
-    """Draw `budget` cases from the contract's strategy, the same ones for the same seed."""
+    """Draw `budget` cases from the contract's strategy.
+
+    The same seed draws the same cases as long as the same modules are loaded: Hypothesis
+    tries constants that it finds in the user's own modules.
+    """
     cases: list[Case] = []
 
     @seeded(seed)

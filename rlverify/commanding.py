@@ -1,18 +1,13 @@
 """Commanding: what each command does, once its words are understood.
 
-A command takes what was asked for and a `Desk`, prints what it found there, and returns
-whether all holds. A refusal of what was asked for is a `Usage`, raised before any long work.
+A command takes what was asked for and a `Desk`, prints there what it found out, and returns
+whether all of it holds. What cannot be done as asked is refused as `Usage`, before long work.
 """
 
-import contextlib
+import dataclasses
+import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any
-
-from rich.console import Console
-from rich.text import Text
+from collections.abc import Sequence
 
 import rlverify
 from rlverify import reporting, verifying
@@ -22,51 +17,134 @@ from rlverify.contracts import contracts, find
 from rlverify.diagnosis import matrix
 from rlverify.judging import BUDGET, LAW_CASES, Verdict, refuse_unknown
 from rlverify.machine import machine, refuse_device
-from rlverify.preparation import Task, check_names, completed, refuse_unknown_checks
-from rlverify.progression import Progression
+from rlverify.preparation import Task, check_names, completed, refuse_unknown_checks, usage
+from rlverify.presentation import Desk, Progression
 from rlverify.serialization import (
     contract_record,
-    document,
     left_out_record,
     matrix_record,
     row_record,
     verdict_record,
-    write_atomically,
 )
-from rlverify.settings import Settings, Usage
-from rlverify.tabulation import console, room_of, show
+from rlverify.tabulation import text
 
 
-@dataclass(frozen=True)
-class Desk:
-    """Where a command prints and writes.
+def named(names: Sequence[str]) -> list[Contract]:
+    """Return the contracts of some names; all of them for none."""
+    with usage():
+        return [find(name) for name in dict.fromkeys(names)] if names else list(contracts())
 
-    Attributes:
-        command: its name.
-        screen: what is printed.
-        errors: how far the work is.
-        json: the file for the results, if one is wanted.
-    """
 
-    command: str
-    screen: Console
-    errors: Console
-    json: Path | None
+def verify(
+    desk: Desk, names: Sequence[str], dtypes: Sequence[str], device: str, budget: int, seed: int
+) -> bool:
+    """Judge every fast version against its reference, in one table."""
+    chosen = named(names)
+    dtypes = list(dict.fromkeys(dtypes)) or list(verifying.DTYPES)
+    with usage():
+        for dtype in dtypes:
+            refuse_unknown(chosen[0], (), dtype)
+        refuse_device(device)
+        if names and (alone := [contract for contract in chosen if contract.fast is None]):
+            raise ValueError(f"{alone[0].name} has no fast version: {alone[0].fast_absent}.")
+    chosen = [contract for contract in chosen if contract.fast is not None]
+    start, rows = time.perf_counter(), []
+    with desk.progression(len(chosen)) as progress:
+        for row in verifying.rows(
+            chosen, dtypes=dtypes, budget=budget, seed=seed, device=device, advance=progress.step
+        ):
+            rows.append(row)
+            if row.verdict.dtype == dtypes[-1]:
+                right = all(each.ok for each in rows if each.contract == row.contract)
+                progress.done(f"{row.contract}: {_told(right)}")
+    seconds, ran_on, ok = time.perf_counter() - start, machine(device), all(r.ok for r in rows)
+    asked = {
+        "names": [contract.name for contract in chosen],
+        "dtypes": dtypes,
+        "device": device,
+        "budget": budget,
+        "seed": seed,
+    }
+    desk.write(asked, [row_record(row) for row in rows], ok=ok, machine=ran_on, seconds=seconds)
+    desk.say(reporting.row_lines(rows, ran_on, seconds, desk.width))
+    return ok
 
-    @property
-    def width(self) -> int | None:
-        """Return the width of the terminal; None in a pipe."""
-        return room_of(self.screen)
 
-    def say(self, lines: Sequence[Text]) -> None:
-        """Print lines."""
-        show(self.screen, lines)
+def check(desk: Desk, tasks: Sequence[Task], budget: int, seed: int, time_limit: float) -> bool:
+    """Judge candidates."""
+    with usage():
+        for task in tasks:
+            contract = find(task.contract)
+            refuse_unknown(contract, task.conventions, task.dtype)
+            refuse_unknown_checks(f"{task.target}: excused", task.excused, check_names(contract))
+    verdicts = []
+    with desk.progression(len(tasks)) as progress:
+        for task in tasks:
+            verdicts.append(_checked(task, budget, seed, time_limit, progress))
+            progress.done(f"{task.target}: {_told(verdicts[-1].ok)}")
+    asked = {
+        "candidates": [vars(task) for task in tasks],
+        "budget": budget,
+        "seed": seed,
+        "time_limit": time_limit,
+    }
+    ok = all(verdict.ok for verdict in verdicts)
+    desk.write(asked, [verdict_record(verdict) for verdict in verdicts], ok=ok)
+    for i, verdict in enumerate(verdicts):
+        desk.say([text("")] if i else [])
+        desk.say(reporting.verdict_lines(verdict, desk.width))
+    return ok
 
-    def write(
-        self, arguments: Mapping[str, Any], results: Sequence[Any], ok: bool = True, **more: Any
-    ) -> None:
-        """Write the results, if a file is wanted."""
-        if self.json is not None:
-            text = document(self.command, arguments, results, ok=ok, **more)
-            write_atomically(self.json, text)
-'''
+
+def _checked(
+    task: Task, budget: int, seed: int, time_limit: float, progress: Progression
+) -> Verdict:
+    options = {k: v for k, v in vars(task).items() if k not in ("target", "contract")}
+    step = functools.partial(_step, progress, task.target)
+    with usage():
+        verdict: Verdict = rlverify.check(
+            task.target, task.contract, **options,
+            budget=budget, seed=seed, time_limit=time_limit, advance=step,
+        )  # fmt: skip
+    how = {name: options[name] for name in ("call", "arrays", "layout")}
+    return dataclasses.replace(verdict, counterexample=completed(verdict.counterexample, how))
+
+
+def _step(progress: Progression, target: str, step: str) -> None:
+    progress.step(f"{target}: {step}")
+
+
+def _told(ok: bool) -> str:
+    return "ok" if ok else "not ok"
+
+
+def explain(desk: Desk, name: str) -> bool:
+    """Tell what an estimator is."""
+    (contract,) = named([name])
+    told = reporting.explanation(contract, min(desk.width or reporting.WIDTH, reporting.WIDTH))
+    desk.write({"name": name}, [{**contract_record(contract), "text": told}])
+    desk.say(reporting.headed(told))
+    return True
+
+
+def mutants(desk: Desk, names: Sequence[str], budget: int, seed: int) -> bool:
+    """Run every known bug against every check."""
+    chosen, found = named(names), []
+    with desk.progression(len(chosen)) as progress:
+        for contract in chosen:
+            progress.step(contract.name)
+            found.append(matrix(contract, drawn_cases(contract, budget, seed), LAW_CASES))
+            progress.done(f"{contract.name}: {_told(not reporting.holes(found[-1]))}")
+    ok = not any(reporting.holes(each) for each in found)
+    asked = {"names": [contract.name for contract in chosen], "budget": budget, "seed": seed}
+    records = [{**matrix_record(each), "holes": reporting.holes(each)} for each in found]
+    desk.write(asked, records, ok=ok, left_out=left_out_record())
+    for each in found:
+        desk.say([*reporting.matrix_lines(each, desk.width), text("")])
+    desk.say(reporting.left_out_lines(desk.width))
+    return ok
+
+
+def drawn(*wanted: int | None) -> int:
+    """Return the number of cases to draw: the first that is given, or the usual one."""
+    return next((number for number in wanted if number is not None), BUDGET)

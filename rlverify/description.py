@@ -5,6 +5,7 @@ data that can cross a process boundary.
 """
 
 import ast
+import contextlib
 import functools
 import inspect
 import sys
@@ -137,12 +138,17 @@ def _libraries(function: Callable[..., Any]) -> tuple[str, ...]:
     text = " ".join(_annotation(item) for item in getattr(inner, "__annotations__", {}).values())
     named = [name for name, words in _ANNOTATIONS if any(word in text for word in words)]
     code = getattr(inner, "__code__", None)
+    known = dict(getattr(inner, "__globals__", {}))
+    if inspect.isfunction(inner):
+        with contextlib.suppress(ValueError):  # a variable that has no value yet
+            known |= inspect.getclosurevars(inner).nonlocals
     roots = {
         word: (value.__name__ if inspect.ismodule(value) else word).split(".")[0]
-        for word, value in getattr(inner, "__globals__", {}).items()
+        for word, value in known.items()
     }
     # an import inside the function is a name in its code too
-    used = {roots.get(word, word) for word in (code.co_names if code else ())}
+    words = (*code.co_names, *code.co_freevars) if code else ()
+    used = {roots.get(word, word) for word in words}
     # code that uses NumPy too only converts with it
     likely = [name for name in ("torch", "jax", "numpy") if name in used]
     beside = [name for name in LIBRARIES if name in roots.values()]

@@ -52,5 +52,6 @@ def refuse_device(device: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"device came as {device!r}, wanted one that PyTorch can use here, such as cpu: {reason}"
+            f"device came as {device!r}, wanted one that PyTorch can use here, such as cpu: "
+            f"{reason}"
         ) from None

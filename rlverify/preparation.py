@@ -1,7 +1,8 @@
 """Preparation: what a user asks for, from command line and settings, made ready to be judged."""
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rlverify.contract import Contract
+
+
+class Usage(ValueError):
+    """A command was used wrongly; the text is what the user reads."""
+
+
+@contextlib.contextmanager
+def usage() -> Iterator[None]:
+    """Take refusals of what the user asked for as bad usage."""
+    try:
+        yield
+    except ValueError as refusal:
+        raise Usage(str(refusal)) from refusal
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def graded(verdict: Verdict, title: str) -> Text:
     return text(title, style.replace("yellow", "green") if verdict.ok else style)
 
 
-# --- a verdict -------------------------------------------------------------------------------------
+# --- a verdict -----------------------------------------------------------------------------------
 
 
 def verdict_lines(verdict: Verdict, width: int | None) -> list[Text]:
@@ -80,12 +80,18 @@ def verdict_lines(verdict: Verdict, width: int | None) -> list[Text]:
 
     say("diagnosis", verdict.diagnosis, *(entry.link for entry in verdict.citations))
     say("convention", *_convention(verdict))
-    say("called", verdict.call, *verdict.notes)
+    excuses = [note for note in verdict.notes if "excuse" in note.split(":")[0]]
+    say("called", verdict.call, *(note for note in verdict.notes if note not in excuses))
     say("worst error", _worst(verdict))
     if not _speechless(verdict):
         say("precision", verdict.precision)
     say("holds", _held(verdict))
-    say("broken", *(_broken(tally) for tally in _named(verdict, verdict.broken)))
+    if verdict.ok and verdict.broken:
+        say("differs", f"{len(verdict.broken)} checks fail, as what is declared explains")
+    else:
+        broken = [tally for tally in verdict.tallies if tally.check in verdict.broken]
+        say("broken", *map(_broken, broken))
+    say("excused", *excuses)
     say("printed", verdict.printed.strip("\n"))
     if verdict.counterexample:
         # from the first column on and never folded, so that it can be copied into a file
@@ -112,13 +118,10 @@ def _convention(verdict: Verdict) -> list[str]:
     if verdict.ok:
         return [f"{verdict.qualifier}, as declared"]
     if verdict.grade == "KNOWN-BIAS":
-        return [f"a constant factor of {verdict.qualifier}; declare it with", _factor(verdict)]
+        option = f"  --factor {verdict.qualifier}"
+        return ["a constant factor; if that is what you mean, declare it with", option]
     options = " ".join(f"--convention {name}" for name in verdict.convention.split(", "))
     return [f"{verdict.convention}; if that is what you mean, declare it with", f"  {options}"]
-
-
-def _factor(verdict: Verdict) -> str:
-    return f"  --factor {verdict.qualifier}"
 
 
 def _held(verdict: Verdict) -> str:
@@ -128,10 +131,6 @@ def _held(verdict: Verdict) -> str:
         if asked:
             parts.append(f"{sum(not t.failed for t in asked)} of {len(asked)} {plural}")
     return ", ".join(parts)
-
-
-def _named(verdict: Verdict, checks: Sequence[str]) -> list[Tally]:
-    return [tally for tally in verdict.tallies if tally.check in checks]
 
 
 def _broken(tally: Tally) -> str:
@@ -148,7 +147,7 @@ def headed(explained: str) -> list[Text]:
     return [text(line, "bold" if head else "") for line, head in zip(lines, heads, strict=True)]
 
 
-# --- rows of `verify` --------------------------------------------------------------------------------
+# --- rows of `verify` ----------------------------------------------------------------------------
 
 _ROW_COLUMNS = (
     Column("function"),
@@ -195,10 +194,6 @@ def row_lines(
     return lines
 
 
-def _over_one(value: float | None) -> Text:
-    return text(number(value), "bold red" if value is not None and value > 1 else "")
-
-
 def _cells(row: Row) -> list[Text]:
     verdict, mutants, (held, laws) = row.verdict, row.mutants, row.laws
     least = f"{mutants.least_visible} {share(mutants.visible)}"
@@ -210,12 +205,12 @@ def _cells(row: Row) -> list[Text]:
         text(row.contract, "bold"),
         text(verdict.dtype),
         graded(verdict, verdict.title),
-        _over_one(verdict.worst),
+        text(number(verdict.worst), "" if verdict.worst <= 1 else "bold red"),
         text(f"{held}/{laws}", "" if held == laws else "bold red"),
         text(f"{mutants.killed}/{mutants.total}", "bold red" if mutants.unkilled else ""),
         text(least, "yellow" if mutants.visible < BUG_VISIBLE else ""),
         rollouts,
-        _over_one(row.gradient),
+        text(number(row.gradient), "" if (row.gradient or 0) <= 1 else "bold red"),
         text(number(row.nanoseconds)),
         text(number(row.copies)),
         text("yes", "green") if row.ok else text("NO", "bold red"),
@@ -243,7 +238,7 @@ def _row_details(row: Row, width: int | None) -> list[Text]:
     return lines
 
 
-# --- the bug × check matrix --------------------------------------------------------------------------
+# --- the bug × check matrix ----------------------------------------------------------------------
 
 
 def holes(matrix: Matrix) -> list[str]:

@@ -25,7 +25,8 @@ from rlverify.checking import Report, Tally, judge_case, truth
 from rlverify.citations import citation
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
-from rlverify.judging import Verdict, check, open_candidate, smallest_case, snippet
+from rlverify.demonstration import smallest_case, snippet
+from rlverify.judging import Verdict, check, open_candidate
 from rlverify.preparation import check_names, completed, refuse_unknown_checks
 
 __all__ = ["conformance"]

@@ -95,6 +95,23 @@ def test_case_that_was_not_projected_is_refused():
         candidate.run([drawn(find("gae"), (5, 3), 1)], "float64")
 
 
+def test_one_number_stands_for_a_discount_a_step():
+    candidate = made("one_dimensional:compute_gae", here)
+    case = candidate.project(drawn(find("gae"), (3, 2), 0))
+    steps = np.array([[0.25, 0.5]] * 3)
+    assert not candidate.admits(case.but(gamma=steps))
+    assert candidate.project(case.but(gamma=steps))["gamma"] == 0.25
+    assert "gamma is one number for all steps" in candidate.notes
+
+
+def test_a_mask_that_must_be_an_array_is_one():
+    contract = find("sequence_gae")
+    candidate = made("other_topics:token_gae", here)
+    case = drawn(contract, (3, 2), 0)
+    assert candidate.admits(case)
+    assert candidate.project(case.but(mask=None))["mask"].all()
+
+
 def test_built_in_values_are_those_of_every_case():
     def f(rewards, dones): ...
 
@@ -146,6 +163,22 @@ def test_jax_says_that_it_runs_in_float32():
     assert any("jax_enable_x64" in note for note in candidate.notes)
     with pytest.raises(ValueError, match="dtype came as float64, wanted one that jax"):
         candidate.run([], "float64")
+
+
+def annotated(rewards: "np.ndarray", values, next_values, dones, gamma):
+    return rewards + gamma * np.where(dones, 0, next_values) - values
+
+
+def test_arrays_follow_annotations_then_code_then_company():
+    import torch
+
+    def in_code(rewards, values, next_values, dones, gamma):
+        torch.is_tensor(rewards)
+        return rewards + gamma * next_values * ~dones - values
+
+    told = {"numpy": annotated, "torch": in_code, "jax": stranger("rlax_like:td_learning")}
+    for arrays, function in told.items():
+        assert in_process(function, find("td_error")).arrays == arrays
 
 
 def test_layout_and_arrays_can_be_told():
@@ -236,15 +269,6 @@ def test_an_interrupt_is_the_users(monkeypatch):
     monkeypatch.syspath_prepend(strangers_folder())
     with pytest.raises(KeyboardInterrupt):
         in_process(stranger("misbehaving:interrupts"), find("gae"))
-
-
-def test_arguments_of_a_case_are_never_touched(monkeypatch):
-    monkeypatch.syspath_prepend(strangers_folder())
-    candidate = in_process(stranger("misbehaving:overwrites"), find("gae"), layout="time-major")
-    case = misbehaving_case(candidate)
-    before = case.key()
-    candidate.run([case, case], "float64")
-    assert case.key() == before
 
 
 def test_torch_writes_and_aliases_are_noticed():

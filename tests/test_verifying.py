@@ -1,0 +1,89 @@
+"""Verifying: a row is only ok when everything in it is; what is wrong is not timed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rlverify.checking import drawn_cases
+from rlverify.contracts import contracts, find
+from rlverify.fast import advantages as fast
+from rlverify.recording import real_rollouts
+from rlverify.verifying import mutants_of, rollout_cases, row, rows, timed
+
+GAE = find("gae")
+
+
+def verified(contract, dtype="float32"):
+    drawn = drawn_cases(contract, 60, 0)
+    return row(contract, dtype, drawn, real_rollouts(seed=0), mutants_of(GAE, 120, 0), "cpu")
+
+
+def test_every_row_of_a_topic_is_ok():
+    chosen = [find("gae"), find("td_error")]
+    found = list(rows(chosen, budget=150, seed=0))
+    assert [(r.contract, r.verdict.dtype) for r in found] == [
+        ("gae", "float64"), ("gae", "float32"), ("td_error", "float64"), ("td_error", "float32"),
+    ]  # fmt: skip
+    for found_row in found:
+        assert found_row.ok
+        assert found_row.laws[0] == found_row.laws[1] > 0
+        assert found_row.mutants.killed == found_row.mutants.total
+        assert found_row.mutants.visible >= 0.1
+        assert found_row.rollouts.draws >= 5
+        assert found_row.nanoseconds > 0
+        assert found_row.copies > 0
+
+
+def test_a_wrong_value_makes_the_row_wrong_and_is_not_timed():
+    def wrong(*args, **knobs):
+        result = fast.gae(*args, **knobs)
+        return result._replace(advantages=result.advantages * 1.001)
+
+    contract = replace(GAE, fast=lambda **knobs: wrong(**knobs))
+    with pytest.raises(ValueError, match="gae in float32 is wrong, so it is not timed"):
+        timed(contract, "float32", "cpu")
+
+
+def test_a_wrong_gradient_makes_the_row_wrong():
+    def detached(**knobs):
+        result = fast.gae(**knobs)
+        return result._replace(returns=result.advantages.detach() + knobs["values"])
+
+    found = verified(replace(GAE, fast=detached))
+    assert found.verdict.ok
+    assert found.gradient > 1
+    assert not found.ok
+
+
+def test_a_mistake_that_only_long_recordings_show_makes_the_row_wrong():
+    def cut_off(**knobs):
+        if knobs["rewards"].shape[0] > 200:
+            knobs = {**knobs, "truncated": knobs["truncated"].clone()}
+            knobs["truncated"][100] = True
+        return fast.gae(**knobs)
+
+    drawn = drawn_cases(GAE, 30, 0)
+    contract = replace(GAE, fast=cut_off)
+    found = row(contract, "float64", drawn, real_rollouts(seed=0), mutants_of(GAE, 60, 0), "cpu")
+    assert not found.ok
+
+
+def test_a_topic_without_a_fast_version_is_refused_with_its_reason():
+    contract = replace(GAE, fast=None, fast_absent="quadrature")
+    with pytest.raises(ValueError, match="gae has no fast version: quadrature"):
+        row(contract, "float32", [], [], mutants_of(GAE, 30, 0), "cpu")
+
+
+@pytest.mark.parametrize("contract", contracts(), ids=[c.name for c in contracts()])
+def test_rollouts_become_cases_of_every_function(contract):
+    cases = rollout_cases(contract, real_rollouts(seed=0))
+    assert len(cases) >= 5
+    for case in cases:
+        contract.reference(**case.arguments)
+
+
+def test_timing_leaves_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+    timed(GAE, "float32", "cpu")
+    assert torch.get_num_threads() == before
