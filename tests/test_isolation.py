@@ -1,6 +1,7 @@
 """Functions in a worker process: whatever they do to it, the suite goes on and says what it was."""
 
 import gc
+import os
 import re
 import subprocess
 import sys
@@ -239,6 +240,8 @@ def test_worker_ends_when_closed_or_forgotten():
     forgotten = isolated(f"{FOLDER / 'one_dimensional.py'}:compute_gae", GAE)
     workers = [worker_of(closed), worker_of(forgotten)]
     assert [worker.poll() for worker in workers] == [None, None]
+    # the user's Ctrl-C is not for them
+    assert [os.getsid(worker.pid) for worker in workers] == [worker.pid for worker in workers]
     closed.close()
     closed.close()
     del forgotten

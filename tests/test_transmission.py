@@ -24,11 +24,12 @@ def test_messages_come_back_as_they_were():
         pickle.dumps({"a": 1}),
         pack({"a": 1})[:-1],
         pack({"__array__": ["object", [1], 0]}),
+        pack({"__array__": ["float32", [0], 0]}),
         pack({"__array__": ["float64", [-1], 0]}),
         pack({"__array__": ["float64", [10], 0]}),
         pack({"__array__": 3}),
     ],
-    ids=["empty", "pickle", "cut", "objects", "negative", "too-long", "no-list"],
+    ids=["empty", "pickle", "cut", "objects", "dtype", "negative", "too-long", "no-list"],
 )
 def test_bytes_that_are_no_message_are_refused(data):
     with pytest.raises(ValueError, match=r".+"):
