@@ -77,9 +77,10 @@ class _Planned:
     ) -> None:
         self.engine = engine
         self.contract = contract
-        self.plan = plan
         self.name = plan.name
-        self.assessor = Trial(engine, contract, plan).found(arrays, layout)
+        trial = Trial(engine, contract, plan)
+        self.assessor = trial.found(arrays, layout)
+        plan = self.plan = trial.widened(self.assessor)
         arrangement, reading = self.assessor.arrangement, self.assessor.reading
         self.outputs = reading.outputs
         self.arrays = arrangement.library

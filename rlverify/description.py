@@ -29,15 +29,16 @@ class Parameter:
         name: as written.
         passing: `positional`, `either` or `keyword`.
         optional: whether it has a default.
-        takes_none: whether its default or annotation says that None is welcome.
-        takes_array: whether its annotation names an array type.
+        takes_none: whether its default or annotation says that None is welcome; None where
+            neither says anything.
+        takes_array: whether its annotation names an array type; None without annotation.
     """
 
     name: str
     passing: str = "either"
     optional: bool = False
-    takes_none: bool = False
-    takes_array: bool = False
+    takes_none: bool | None = None
+    takes_array: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ def _annotation(annotation: Any) -> str:
     return text.replace("jaxtyping", "")  # says nothing about JAX
 
 
+def _mentions(annotation: str, words: tuple[str, ...]) -> bool | None:
+    return any(word in annotation for word in words) if annotation else None
+
+
 def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...] | None:
     try:
         found = inspect.signature(function).parameters.values()
@@ -85,8 +90,8 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...] | None:
             item.name,
             passing[item.kind],
             item.default is not inspect.Parameter.empty,
-            item.default is None or any(w in text for w in ("None", "Optional")),
-            any(word in text for word in _ARRAY_WORDS),
+            True if item.default is None else _mentions(text, ("None", "Optional")),
+            _mentions(text, _ARRAY_WORDS),
         )
         for item in known
         for text in [_annotation(item.annotation)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlverify.contract import Argument
 from rlverify.declaration import CallError, Declaration, Given
-from rlverify.description import Signature
+from rlverify.description import Parameter, Signature
 from rlverify.expression import Expression, source, source_names, untold
 from rlverify.naming import built_in_values
 
@@ -22,6 +22,8 @@ class Plan:
         expression: what the call expresses.
         outputs: declared outputs, or None.
         defaults: parameters that stay at their defaults.
+        unsure: discounts of which the function may take one a step, and masks that it may take
+            as None; only a trial can tell.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Plan:
     expression: Expression
     outputs: tuple[tuple[str, str], ...] | None
     defaults: tuple[str, ...]
+    unsure: frozenset[str] = frozenset()
 
     def arguments(self, case: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """Return what a case hands to each parameter."""
@@ -74,7 +77,24 @@ def plan(signature: Signature, arguments: tuple[Argument, ...], declaration: Dec
         positional = i + 1
     used = {item.parameter for item in bindings}
     defaults = tuple(item.name for item in parameters if item.name not in used)
-    return Plan(signature.name, bindings, positional, expression, declaration.outputs, defaults)
+    known = {item.name: item for item in parameters}
+    unsure = {item.source for item in bindings if _unsure(known.get(item.parameter), item.source)}
+    return Plan(
+        signature.name,
+        bindings,
+        positional,
+        expression,
+        declaration.outputs,
+        defaults,
+        frozenset(unsure & (expression.scalars | expression.whole)),
+    )
+
+
+def _unsure(parameter: Parameter | None, source: str) -> bool:
+    """Whether nothing says if a parameter takes a discount a step, or None for a mask."""
+    if parameter is None:
+        return False
+    return (parameter.takes_none if source == "mask" else parameter.takes_array) is None
 
 
 def _bound(signature: Signature, declaration: Declaration) -> tuple[Given, ...]:
@@ -136,7 +156,7 @@ def _expression(
             )
         tells |= set(told.tells)
         parameter = parameters.get(item.parameter)
-        # an annotation is the only promise to take arrays where a number would do, or None
+        # without an annotation only a trial can tell (`probing`)
         if kinds.get(item.source) == "discount" and not (parameter and parameter.takes_array):
             scalars.add(item.source)
         if kinds.get(item.source) == "mask" and not (parameter and parameter.takes_none):

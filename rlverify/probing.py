@@ -105,6 +105,31 @@ class Trial:
         # none works: keep one that got as far as returning, so that the verdict can say what
         return (returned or failed)[0]
 
+    def widened(self, assessor: Assessor) -> Plan:
+        """Return the plan with what the function turns out to take: γ a step, None for a mask.
+
+        A call with it must return arrays of the right shape. On a case whose axes differ in
+        length, code written for one γ does not.
+        """
+        plan = self.plan
+        arrangement = assessor.arrangement
+        dtype = self.engine.dtypes(arrangement.library)[0]
+        for name in sorted(plan.unsure):
+            expression = replace(
+                plan.expression,
+                scalars=plan.expression.scalars - {name},
+                whole=plan.expression.whole - {name},
+            )
+            tried = replace(plan, expression=expression)
+            case = probe(self.contract.arguments)
+            first = next(item.name for item in self.contract.arguments if item.kind == "float")
+            value = None if name == "mask" else np.full(case[first].shape, 0.5)
+            case = expression.project(case.but(**{name: value}))
+            outcomes = case_outcomes(self.engine, tried, [case], arrangement, dtype)[0]
+            if assessor.result(case, outcomes, dtype).outputs is not None:
+                plan = tried
+        return plan
+
     def _untangled(self, case: Case, assessor: Assessor, dtype: str) -> Assessor:
         """Exchange the axes if only that keeps columns apart.
 

@@ -180,7 +180,8 @@ def row_lines(
     wrong = [row for row in rows if not row.ok]
     mutants = {row.contract: row.mutants for row in rows}
     killed, total = (sum(getattr(m, k) for m in mutants.values()) for k in ("killed", "total"))
-    told = f"{len(wrong)} of {len(rows)} rows wrong" if wrong else f"{len(rows)} rows, all ok"
+    count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+    told = f"{len(wrong)} of {count} wrong" if wrong else f"{count}, all ok"
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['device']}"
     closing = Text().append(told, "bold red" if wrong else "bold green")
     closing.append(f"; {killed} of {total} known bugs killed; {seconds:.0f} s on {where}, ")

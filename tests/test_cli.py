@@ -423,7 +423,7 @@ def test_verify_fails_where_a_row_does(
     patched_rows(monkeypatch, [dataclasses.replace(rows[0], ok=ok, gradient=1.0 if ok else 3.5)])
     ran = run("verify", "td_error", "--dtype", "float64")
     assert ran.status == (0 if ok else 1)
-    assert ("1 of 1 rows wrong" in ran.out) is not ok
+    assert ("1 of 1 row wrong" in ran.out) is not ok
     assert bool(re.search(r"gradient +3\.50 in units of its bound", ran.out)) is not ok
 
 

@@ -215,7 +215,7 @@ def test_rows():
         "0.75", "3.00", "7.50", "yes",
     ]  # fmt: skip
     assert lines[-1] == (
-        "1 rows, all ok; 8 of 8 known bugs killed; 4 s on some CPU, 2 cores, cpu, torch 2.0"
+        "1 row, all ok; 8 of 8 known bugs killed; 4 s on some CPU, 2 cores, cpu, torch 2.0"
     )
 
 
