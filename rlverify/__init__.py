@@ -25,7 +25,12 @@ _WHERE = {
 __all__ = ["CallError", "Verdict", "__version__", "check", "explain", "list_contracts", "run"]
 
 
+_MODULES = ("errors", "fast", "reference", "tabular_envs", "testing")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"rlverify.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'rlverify' has no attribute {name!r}")
     return getattr(importlib.import_module(_WHERE[name]), name)

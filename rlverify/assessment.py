@@ -54,12 +54,14 @@ class Assessor:
         contract: its contract.
         reading: where its outputs stand.
         arrangement: how it was given its arrays.
+        works: whether a trial call returned arrays of the right shape.
     """
 
     name: str
     contract: Contract
     reading: Reading
     arrangement: Arrangement
+    works: bool = False
 
     def result(self, case: Case, outcomes: Sequence[Outcome], dtype: str) -> Result:
         """Return what the calls that one case took came to."""

@@ -4,7 +4,6 @@ A command takes what was asked for and a `Desk`, prints there what it found out,
 whether all of it holds. What cannot be done as asked is refused as `Usage`, before long work.
 """
 
-import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from rlverify.contracts import contracts, find
 from rlverify.diagnosis import matrix
 from rlverify.judging import BUDGET, LAW_CASES, Verdict, refuse_unknown
 from rlverify.machine import machine, refuse_device
-from rlverify.preparation import Task, check_names, completed, refuse_unknown_checks, usage
+from rlverify.preparation import Task, check_names, refuse_unknown_checks, usage
 from rlverify.presentation import Desk, Progression
 from rlverify.serialization import (
     contract_record,
@@ -106,8 +105,7 @@ def _checked(
             task.target, task.contract, **options,
             budget=budget, seed=seed, time_limit=time_limit, advance=step,
         )  # fmt: skip
-    how = {name: options[name] for name in ("call", "arrays", "layout")}
-    return dataclasses.replace(verdict, counterexample=completed(verdict.counterexample, how))
+    return verdict
 
 
 def _step(progress: Progression, target: str, step: str) -> None:
@@ -134,10 +132,10 @@ def mutants(desk: Desk, names: Sequence[str], budget: int, seed: int) -> bool:
         for contract in chosen:
             progress.step(contract.name)
             found.append(matrix(contract, drawn_cases(contract, budget, seed), LAW_CASES))
-            progress.done(f"{contract.name}: {_told(not reporting.holes(found[-1]))}")
-    ok = not any(reporting.holes(each) for each in found)
+            progress.done(f"{contract.name}: {_told(not found[-1].holes)}")
+    ok = not any(each.holes for each in found)
     asked = {"names": [contract.name for contract in chosen], "budget": budget, "seed": seed}
-    records = [{**matrix_record(each), "holes": reporting.holes(each)} for each in found]
+    records = [{**matrix_record(each), "holes": each.holes} for each in found]
     desk.write(asked, records, ok=ok, left_out=left_out_record())
     for each in found:
         desk.say([*reporting.matrix_lines(each, desk.width), text("")])

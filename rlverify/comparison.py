@@ -44,7 +44,7 @@ def rounded(case: Case, dtype: str) -> Case:
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             changes[name] = round_to(dtype, value)
         elif isinstance(value, float):
-            changes[name] = float(round_to(computed, np.float64(value)))
+            changes[name] = float(round_to(computed, np.asarray(value)))
     return case.but(**changes)
 
 

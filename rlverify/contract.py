@@ -125,7 +125,7 @@ class Example:
     def answer(self, output: str) -> np.ndarray:
         """Return the exact answer as an array of `Fraction`."""
         exact = np.array(self.answers[output], dtype=object)
-        return np.vectorize(Fraction, otypes=[object])(exact)
+        return np.asarray(np.vectorize(Fraction, otypes=[object])(exact))
 
 
 @dataclass(frozen=True)

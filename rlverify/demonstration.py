@@ -68,8 +68,28 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
+def arguments_of_run(function: str, contract: Contract, **how: str | None) -> str:
+    """Return the arguments of `rlverify.run` that call a function as it was judged.
+
+    Args:
+        function: source text that names it.
+        contract: what it was held to.
+        how: `call`, `arrays` and `layout`; None where not said.
+    """
+    said = "".join(f", {name}={value!r}" for name, value in how.items() if value is not None)
+    return f'{function}, inputs, contract="{contract.name}"{said}'
+
+
 def snippet(contract: Contract, candidate: Candidate, case: Case, dtype: str, target: str) -> str:
-    """Return a program that shows the candidate's answer beside the reference's."""
+    """Return a program that shows the candidate's answer beside the reference's.
+
+    Args:
+        contract: what the candidate is held to.
+        candidate: the function.
+        case: the inputs.
+        dtype: the dtype it is given.
+        target: from `arguments_of_run`.
+    """
     lines = ["import numpy as np", "import rlverify", "", "inputs = dict("]
     lines += [f"    {name}={literal(value)}," for name, value in case.arguments.items()]
     lines += [")"]
@@ -78,7 +98,7 @@ def snippet(contract: Contract, candidate: Candidate, case: Case, dtype: str, ta
     lines += [f'print(rlverify.run("{contract.name}", inputs))']
     for name in candidate.outputs:
         lines.append(f"# wanted {name} = {_flat(known.value[name])}")
-    lines += [f'print(rlverify.run({target}, inputs, contract="{contract.name}", dtype="{dtype}"))']
+    lines += [f'print(rlverify.run({target}, dtype="{dtype}"))']
     if result.outputs is None:
         lines.append(f"# {result.failure.sentence if result.failure else 'no arrays'}")
     for name, array in (result.outputs or {}).items():

@@ -30,6 +30,8 @@ from rlverify.twinning import Canonical
 
 Edits = tuple[tuple[str, str], ...]
 
+LEAST_VISIBLE = 0.10  # a known bug that fewer draws show is too easily missed
+
 
 class EditError(LookupError):
     """An edit does not fit the source of the reference any more."""
@@ -245,6 +247,18 @@ class Matrix:
     def least_visible(self) -> Row | None:
         """Return the bug that the fewest draws show."""
         return min(self.rows, key=lambda row: row.visible, default=None)
+
+    @property
+    def holes(self) -> list[str]:
+        """Return what is wrong with the matrix, one sentence each."""
+        found = [f"no check kills {bug_id}" for bug_id in self.unkilled]
+        found += [f"{name} kills no known bug" for name in self.idle]
+        found += [f"an equivalent is flagged: {name}" for name in self.flagged]
+        least = self.least_visible
+        if least is not None and least.visible < LEAST_VISIBLE:
+            share = f"{100 * least.visible:.1f} % of the draws, wanted {100 * LEAST_VISIBLE:.0f} %"
+            found.append(f"{least.bug.id} is seen on {share}")
+        return found
 
 
 def visibility(contract: Contract, bug: KnownBug, cases: Sequence[Case]) -> float:

@@ -133,7 +133,8 @@ def exact_gradient(
         total = Tracked(0.0, u)
         for name, output in outputs.items():
             for i in np.ndindex(output.shape):
-                slope = output[i].slope if isinstance(output[i], Dual) else 0
+                item: Any = output[i]
+                slope = item.slope if isinstance(item, Dual) else 0
                 total = total + float(weights[name][i]) * slope
         gradient[index] = total.value
         allowed[index] = total.free_bound()
@@ -153,9 +154,9 @@ def torch_gradient(
         arguments[name].requires_grad_()
     outputs = contract.named(contract.fast(**arguments))
     weights = as_torch(cotangents(contract, case), dtype, device)
-    total = sum((weights[name] * output).sum() for name, output in outputs.items())
+    total: Any = sum((weights[name] * output).sum() for name, output in outputs.items())
     inputs = [arguments[name] for name in names]
-    gradients = torch.autograd.grad(total, inputs, allow_unused=True)  # type: ignore[arg-type]
+    gradients = torch.autograd.grad(total, inputs, allow_unused=True)
     return {
         name: np.zeros(case[name].shape) if grad is None else as_numpy(grad)
         for name, grad in zip(names, gradients, strict=True)

@@ -59,7 +59,8 @@ class Arguments:
                 f"{self.function}: {name} came as {module}.{_kind(value)}, "
                 f"wanted {self.array_type.__module__.split('.')[0]}.{self.array_type.__name__}."
             )
-        shape = tuple(value.shape)
+        array: Any = value  # `array_type` is only known at run time
+        shape = tuple(array.shape)
         if axes != "..." and len(shape) != len(axes.split()):
             remedy = ""
             if axes == "T B" and len(shape) == 1:
@@ -86,7 +87,7 @@ class Arguments:
             other, known = self.first
             if str(getattr(known, "device", "cpu")) != str(getattr(value, "device", "cpu")):
                 raise ValueError(
-                    f"{self.function}: {name} is on device {value.device}, but {other} is on "
+                    f"{self.function}: {name} is on device {array.device}, but {other} is on "
                     f"device {known.device}; they must agree."
                 )
 
@@ -164,7 +165,8 @@ class Arguments:
                     f"{self.function}: {name} came as {_kind(value)}, "
                     f"wanted a number in [0, 1]{array}."
                 )
-            if not 0 <= value <= 1:  # NaN fails here too
+            number: Any = value
+            if not 0 <= number <= 1:  # NaN fails here too
                 raise ValueError(
                     f"{self.function}: {name} came as {value}, wanted a number in [0, 1]."
                 )

@@ -74,7 +74,7 @@ def effective_precision(report: Report) -> float:
             for result, known in zip(report.results, report.truths, strict=True)
             if result.outputs is not None
         ),
-        default=0.0,
+        default=math.inf,  # nothing was returned
     )
 
 

@@ -39,9 +39,9 @@ def distinct(rng: np.random.Generator, *shapes: tuple[int, ...]) -> list[np.ndar
 
 def cut_of(terminated: np.ndarray, truncated: np.ndarray) -> np.ndarray:
     """Return where an episode or the recording ends: either flag, or the last row."""
-    cut = terminated | truncated
+    cut = np.logical_or(terminated, truncated)
     cut[-1] = True
-    return cut
+    return np.asarray(cut)
 
 
 def chained_next_values(values: np.ndarray, next_values: np.ndarray, cut: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ TIGHT        within the smaller of the running and the probabilistic bound
 BOUND        within what rounding may do to any order of evaluation
 CONVENTION   equals the reference under another legitimate reading; passes where declared
 KNOWN-BIAS   a constant times the reference; passes where declared
+EXCUSED      not right, and every broken check is excused with a reason; passes
 UNDECIDABLE  the tolerance is too wide to reject nonsense; never passes
 WRONG        anything else, with the known mistake it makes where there is one
 """
@@ -22,7 +23,7 @@ from rlverify.citations import Citation
 from rlverify.comparison import agrees, passing_decoys
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
-from rlverify.demonstration import smallest_case, snippet
+from rlverify.demonstration import arguments_of_run, smallest_case, snippet
 from rlverify.diagnosis import Diagnosis, diagnose
 from rlverify.grading import (
     bias_factor,
@@ -44,7 +45,8 @@ class Verdict:
 
     Attributes:
         ok: whether it passes.
-        grade: `EXACT`, `TIGHT`, `BOUND`, `CONVENTION`, `KNOWN-BIAS`, `UNDECIDABLE` or `WRONG`.
+        grade: `EXACT`, `TIGHT`, `BOUND`, `CONVENTION`, `KNOWN-BIAS`, `UNDECIDABLE`, `EXCUSED`
+            or `WRONG`.
         qualifier: what the grade names: a convention, a factor, known bugs; may be empty.
         name: the candidate.
         contract: name of the contract it was held to.
@@ -132,7 +134,7 @@ def judge(
         candidate: the function, as it is to be called.
         cases: drawn or recorded.
         dtype: the dtype it is given.
-        target: source text that names the function, for the snippet.
+        target: how a program runs it, from `arguments_of_run`.
         conventions: declared readings, `axis=value`.
         factor: declared bias.
         excused: check name → reason; these checks may fail.
@@ -151,7 +153,9 @@ def judge(
     if not broken:
         grade = worst_grade(report)
         nonsense = passing_decoys(report.truths)
-        if nonsense:
+        if any(tally.check == "reference" for tally in report.broken):
+            grade = "EXCUSED"  # its numbers are not right, somebody said that they need not be
+        elif nonsense:
             grade, ok = "UNDECIDABLE", False
             sentence = f"the tolerance would also pass {', '.join(nonsense)}"
         elif candidate.conventions:
@@ -220,13 +224,15 @@ def _ids(diagnosis: Diagnosis) -> list[str]:
 
 def _excuses(report: Report, excused: Mapping[str, str]) -> list[str]:
     broken = {tally.check for tally in report.broken}
-    known = {tally.check for tally in report.tallies}
+    known = {tally.check: tally for tally in report.tallies}
     notes = []
     for check, reason in excused.items():
         if check not in known:
             notes.append(f"excused, but there is no such check: {check}")
         elif check in broken:
             notes.append(f"excused: {check} ({reason})")
+        elif not known[check].applied:
+            notes.append(f"excused, but it could not be applied: {check} ({reason})")
         else:
             notes.append(f"stale excuse: {check} holds; take it out ({reason})")
     return notes
@@ -275,14 +281,16 @@ def open_candidate(
     layout: str | None = None,
     time_limit: float = 10.0,
 ) -> tuple[Candidate, str]:
-    """Return the candidate for a function or `MODULE:FUNCTION`, and source text naming it."""
+    """Return the candidate for a function or `MODULE:FUNCTION`, and how a program runs it."""
+    how = {"call": call, "arrays": arrays, "layout": layout}
     if isinstance(function, str):
         candidate: Candidate = isolated(
             function, contract, call=call, arrays=arrays, layout=layout, time_limit=time_limit
         )
-        return candidate, repr(function)
+        return candidate, arguments_of_run(repr(function), contract, **how)
     candidate = in_process(function, contract, call=call, arrays=arrays, layout=layout)
-    return candidate, getattr(function, "__name__", "function")
+    name = getattr(function, "__name__", "function")
+    return candidate, arguments_of_run(name, contract, **how)
 
 
 def check(

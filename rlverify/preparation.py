@@ -1,7 +1,6 @@
 """Preparation: what a user asks for, from command line and settings, made ready to be judged."""
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -113,14 +112,3 @@ def refuse_unknown_checks(asker: str, names: Iterable[str], known: Sequence[str]
     for name in names:
         if name not in known:
             raise ValueError(f"{asker}: there is no check {name!r}; {nearest(name, known)}")
-
-
-def completed(program: str, how: "Mapping[str, Any]") -> str:
-    """Return the program of a counter-example with all that was said about the call.
-
-    Args:
-        program: text with the program in it.
-        how: `call`, `arrays` and `layout`, None where not said.
-    """
-    said = "".join(f", {name}={value!r}" for name, value in how.items() if value is not None)
-    return re.sub(r'(print\(rlverify\.run\(.*, dtype="\w+")(\)\))', rf"\1{said}\2", program)

@@ -97,6 +97,7 @@ class Trial:
             )
             result = assessor.result(case, outcomes, dtype)
             if result.outputs is not None:
+                assessor = replace(assessor, works=True)
                 return self._untangled(case, assessor, dtype) if layout is None else assessor
             stopped = any(item.failure for item in outcomes)
             (failed if stopped else returned).append(assessor)
@@ -114,6 +115,8 @@ class Trial:
         plan = self.plan
         arrangement = assessor.arrangement
         dtype = self.engine.dtypes(arrangement.library)[0]
+        if not assessor.works:  # a call that hangs or dies would do so again
+            return plan
         for name in sorted(plan.unsure):
             expression = replace(
                 plan.expression,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rlverify.checking import HARD, Tally
 from rlverify.citations import LEFT_OUT, citation
-from rlverify.diagnosis import Matrix
+from rlverify.diagnosis import LEAST_VISIBLE, Matrix
 from rlverify.explanation import WIDTH, explain, explanation
 from rlverify.judging import Verdict
 from rlverify.tabulation import Column, clean, labelled, table, text, wrapped
@@ -22,7 +22,6 @@ __all__ = [
     "explain",
     "explanation",
     "headed",
-    "holes",
     "left_out_lines",
     "matrix_lines",
     "row_lines",
@@ -30,7 +29,6 @@ __all__ = [
 ]
 
 ROOM = 15  # for the labels of a verdict
-BUG_VISIBLE = 0.10  # a known bug that fewer draws show is too easily missed
 
 _STYLES = {
     "EXACT": "bold green",
@@ -56,7 +54,9 @@ def number(value: float | None) -> str:
 
 def share(value: float) -> str:
     """Return a share in percent."""
-    return f"{100 * value:.0f} %" if value >= BUG_VISIBLE or value == 0 else f"{100 * value:.1f} %"
+    return (
+        f"{100 * value:.0f} %" if value >= LEAST_VISIBLE or value == 0 else f"{100 * value:.1f} %"
+    )
 
 
 def graded(verdict: Verdict, title: str) -> Text:
@@ -209,7 +209,7 @@ def _cells(row: Row) -> list[Text]:
         text(number(verdict.worst), "" if verdict.worst <= 1 else "bold red"),
         text(f"{held}/{laws}", "" if held == laws else "bold red"),
         text(f"{mutants.killed}/{mutants.total}", "bold red" if mutants.unkilled else ""),
-        text(least, "yellow" if mutants.visible < BUG_VISIBLE else ""),
+        text(least, "yellow" if mutants.visible < LEAST_VISIBLE else ""),
         rollouts,
         text(number(row.gradient), "" if (row.gradient or 0) <= 1 else "bold red"),
         text(number(row.nanoseconds)),
@@ -242,18 +242,6 @@ def _row_details(row: Row, width: int | None) -> list[Text]:
 # --- the bug × check matrix ----------------------------------------------------------------------
 
 
-def holes(matrix: Matrix) -> list[str]:
-    """Return what is wrong with a matrix, one sentence each."""
-    found = [f"no check kills {bug_id}" for bug_id in matrix.unkilled]
-    found += [f"{name} kills no known bug" for name in matrix.idle]
-    found += [f"an equivalent is flagged: {name}" for name in matrix.flagged]
-    least = matrix.least_visible
-    if least is not None and least.visible < BUG_VISIBLE:
-        told = f"seen on {share(least.visible)} of the draws, wanted {share(BUG_VISIBLE)}"
-        found.append(f"{least.bug.id} is {told}")
-    return found
-
-
 def matrix_lines(matrix: Matrix, width: int | None) -> list[Text]:
     """Return the block of one function: a row a known bug, a letter a check that kills it."""
     letters = {name: _letter(i) for i, name in enumerate(matrix.checks)}
@@ -268,7 +256,7 @@ def matrix_lines(matrix: Matrix, width: int | None) -> list[Text]:
             [
                 text(row.bug.id, "bold"),
                 text(citation(row.bug.id).name),
-                text(share(row.visible), "bold red" if row.visible < BUG_VISIBLE else ""),
+                text(share(row.visible), "bold red" if row.visible < LEAST_VISIBLE else ""),
                 text(marks) if row.killed_by else text("no check: EMPTY ROW", "bold red"),
             ]
         )
@@ -281,7 +269,7 @@ def matrix_lines(matrix: Matrix, width: int | None) -> list[Text]:
         else:
             told.append(f"(kills {kills})", "dim")
         lines += wrapped(told, width)
-    problems = holes(matrix)
+    problems = matrix.holes
     lines += [Text(), *(line for told in problems for line in wrapped(text(told, "red"), width))]
     return lines if problems else lines[:-1]
 

@@ -133,8 +133,8 @@ class Tracked:
             self.value, self.u, abs(self.value), 1, self._free(), 0, self.running, self.variance
         )
 
-    def __add__(self, other: Any) -> "Tracked":
-        other = self._lift(other)
+    def __add__(self, addend: Any) -> "Tracked":
+        other = self._lift(addend)
         if other.magnitude == 0 and other._exact():
             return self
         if self.magnitude == 0 and self._exact():
@@ -322,7 +322,7 @@ def lifted(arguments: dict[str, Any], number: Callable[[float], Any]) -> dict[st
                 lifted_array[i] = number(float(value[i]))
             result[name] = lifted_array
         elif _is_number(value):
-            result[name] = number(float(value))  # type: ignore[arg-type]
+            result[name] = number(float(value))
         else:
             result[name] = value
     return result

@@ -27,7 +27,7 @@ from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import smallest_case, snippet
 from rlverify.judging import Verdict, check, open_candidate
-from rlverify.preparation import check_names, completed, refuse_unknown_checks
+from rlverify.preparation import check_names, refuse_unknown_checks
 
 __all__ = ["conformance"]
 
@@ -119,13 +119,12 @@ class _Conformance:
 
     def finish(self, story: str) -> str:
         """Return a story whose program can be copied into a file of its own."""
-        how = completed(story, self.how)
         name = getattr(self.function, "__qualname__", "")
         module = getattr(self.function, "__module__", None)
         if not name.isidentifier() or module in (None, "__main__"):
-            return how  # made inside another function, or named by a text already
+            return story  # made inside another function, or named by a text already
         line = "import rlverify\n"
-        return how.replace(line, f"{line}from {module} import {name}\n", 1)
+        return story.replace(line, f"{line}from {module} import {name}\n", 1)
 
 
 def _told(tally: Tally) -> str:

@@ -37,7 +37,7 @@ def fits(case, dtype):
     """Whether the numbers of a case are within the range of a dtype."""
     with np.errstate(all="ignore"):
         return all(
-            np.isfinite(value).all() == np.isfinite(rounded(case, dtype)[name]).all()
+            (np.isfinite(value) == np.isfinite(rounded(case, dtype)[name])).all()
             for name, value in case.arguments.items()
             if isinstance(value, np.ndarray) and value.dtype.kind == "f"
         )

@@ -20,7 +20,6 @@ from rlverify.judging import Verdict
 from rlverify.reporting import (
     explanation,
     headed,
-    holes,
     matrix_lines,
     number,
     row_lines,
@@ -249,7 +248,7 @@ def test_matrix():
     checks = ["law: one-step", "law: telescopes", "example: by hand"]
     rows = [BugRow(killed, 0.5, checks[:1]), BugRow(hidden, 0.01, [])]
     matrix = Matrix(CONTRACT, checks, rows, ["a form: one-step"])
-    assert holes(matrix) == [
+    assert matrix.holes == [
         f"no check kills {hidden.id}",
         "law: telescopes kills no known bug",
         "an equivalent is flagged: a form: one-step",
@@ -259,10 +258,10 @@ def test_matrix():
     for part in ("50 %  a . .\n", "no check: EMPTY ROW", "a  law: one-step (kills 1)"):
         assert part in told, part
     assert "b  law: telescopes EMPTY COLUMN" in told
-    for hole in holes(matrix):
+    for hole in matrix.holes:
         assert hole in told
     sound = Matrix(CONTRACT, checks[:1], rows[:1])
-    assert holes(sound) == []
+    assert sound.holes == []
 
 
 # explanations

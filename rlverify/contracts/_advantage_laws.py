@@ -13,7 +13,8 @@ from rlverify.inputs import cut_of
 def exact_errors(case: Case) -> np.ndarray:
     """Return δₜ as fractions."""
     following = exact(np.where(case["terminated"], 0, case["next_values"]))
-    return exact(case["rewards"]) + exact(discounts(case)) * following - exact(case["values"])
+    errors = exact(case["rewards"]) + exact(discounts(case)) * following - exact(case["values"])
+    return np.asarray(errors)
 
 
 def check_lambda_zero(subject: Subject, case: Case) -> Iterable[Claim]:

@@ -44,7 +44,7 @@ def discounts(case: Case) -> np.ndarray:
 
 def truncated_of(case: Case) -> np.ndarray:
     """Return the truncated flags; none for functions that take no such flag."""
-    return case.arguments.get("truncated", np.zeros_like(case["terminated"]))
+    return np.asarray(case.arguments.get("truncated", np.zeros_like(case["terminated"])))
 
 
 def same(
@@ -159,7 +159,7 @@ def zeroed(case: Case) -> Case:
 
 def exact(array: np.ndarray) -> np.ndarray:
     """Return finite floats as `Fraction` objects, so that a law rounds nothing itself."""
-    return np.vectorize(Fraction, otypes=[object])(array)
+    return np.asarray(np.vectorize(Fraction, otypes=[object])(array))
 
 
 def gap(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -240,7 +240,7 @@ SEQUENCE_CONTRACT = Contract(
     known_bugs=SEQUENCE_BUGS,
     conventions=(
         Convention(
-            "layout", "sequence-major", "sequences are given and returned as [L, B]",
+            "layout", "time-major", "sequences are given and returned as [L, B]",
             inputs=transposed, outputs=transposed_back,
         ),
     ),

@@ -163,7 +163,6 @@ TD_CONTRACT = Contract(
         KnownBug("C14", "return errors", "return errors.reshape(batch, steps).T"),
         KnownBug("C18", "- values[t, b]", f"- {NORMALISED_VALUES}[t, b]"),
     ),
-    conventions=(LAYOUT,),
     bad_inputs=bad_inputs("td_error", TD_ERROR),
     sizes=SIZES,
     long_cases=long_recordings(TD_ERROR),
