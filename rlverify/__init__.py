@@ -14,8 +14,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "check": "rlverify.judging",
-    "run": "rlverify.judging",
+    "check": "rlverify.examination",
+    "run": "rlverify.examination",
     "Verdict": "rlverify.judging",
     "CallError": "rlverify.calling",
     "explain": "rlverify.reporting",

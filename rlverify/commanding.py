@@ -14,7 +14,8 @@ from rlverify.checking import drawn_cases
 from rlverify.contract import Contract
 from rlverify.contracts import contracts, find
 from rlverify.diagnosis import matrix
-from rlverify.judging import BUDGET, LAW_CASES, Verdict, refuse_unknown
+from rlverify.examination import BUDGET, refuse_unknown
+from rlverify.judging import LAW_CASES, Verdict
 from rlverify.machine import machine, refuse_device
 from rlverify.preparation import Task, check_names, refuse_unknown_checks, usage
 from rlverify.presentation import Desk, Progression

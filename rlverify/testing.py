@@ -26,7 +26,8 @@ from rlverify.citations import citation
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import smallest_case, snippet
-from rlverify.judging import Verdict, check, open_candidate
+from rlverify.examination import check, open_candidate
+from rlverify.judging import Verdict
 from rlverify.preparation import check_names, refuse_unknown_checks
 
 __all__ = ["conformance"]

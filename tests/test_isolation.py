@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from rlverify.calling import CallError
+from rlverify.calling.isolation import isolated
 from rlverify.contracts import find
-from rlverify.isolation import isolated
 from stranger_cases import STRANGERS, agree, drawn, made, misbehaving_case
 
 FOLDER = Path(__file__).parent / "strangers"
@@ -265,7 +265,7 @@ def test_worker_ends_with_its_parent(busy):
         import numpy as np
         from rlverify.contract import Case
         from rlverify.contracts import find
-        from rlverify.isolation import isolated
+        from rlverify.calling.isolation import isolated
         c = isolated({str(FOLDER / name)!r}, find("gae"), time_limit=2)
         column, off = np.full((2, 1), 100.0), np.zeros((2, 1), dtype=bool)
         case = Case(dict(rewards=column, values=column, next_values=column, terminated=off,

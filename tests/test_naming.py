@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rlverify.calling import CallError, in_process
+from rlverify.calling.declaration import parse
 from rlverify.contracts import find
-from rlverify.declaration import parse
 from stranger_cases import drawn
 
 # --- ambiguity ------------------------------------------------------------------------

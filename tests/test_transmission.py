@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from rlverify.transmission import pack, unpack
+from rlverify.calling.transmission import pack, unpack
 
 
 def test_messages_come_back_as_they_were():

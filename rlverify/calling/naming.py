@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlverify.calling.declaration import CallError, Declaration, Given
+from rlverify.calling.description import Parameter, Signature
+from rlverify.calling.expression import source, untold
 from rlverify.contract import Argument
-from rlverify.declaration import CallError, Declaration, Given
-from rlverify.description import Parameter, Signature
-from rlverify.expression import source, untold
 
 # names in the wild, lower case without leading or trailing underscores, by what they mean
 SYNONYMS: dict[str, str] = {

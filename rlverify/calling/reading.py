@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlverify.declaration import CallError
-from rlverify.description import Signature
-from rlverify.invocation import Leaf, Outcome
-from rlverify.planning import Plan
+from rlverify.calling.declaration import CallError
+from rlverify.calling.description import Signature
+from rlverify.calling.invocation import Leaf, Outcome
+from rlverify.calling.planning import Plan
 
 # names in the wild, lower case without leading or trailing underscores
 _WORDS = {

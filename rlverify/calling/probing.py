@@ -15,14 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
-from rlverify.arrangement import Arrangement, is_flags, layouts, probe
-from rlverify.assessment import Assessor
+from rlverify.calling.arrangement import Arrangement, is_flags, layouts, probe
+from rlverify.calling.assessment import Assessor
+from rlverify.calling.declaration import CallError
+from rlverify.calling.description import Signature
+from rlverify.calling.invocation import LIBRARIES, Call, Outcome
+from rlverify.calling.planning import Plan
+from rlverify.calling.reading import Reading, read_outputs
 from rlverify.contract import Case, Contract
-from rlverify.declaration import CallError
-from rlverify.description import Signature
-from rlverify.invocation import LIBRARIES, Call, Outcome
-from rlverify.planning import Plan
-from rlverify.reading import Reading, read_outputs
 
 
 class Engine(Protocol):

@@ -3,14 +3,14 @@
     call     = name "(" [argument {"," argument}] ")" ["->" output {"," output}]
                ["where" fixed {"," fixed}]
     argument = [parameter "="] source
-    source   = an argument of the contract | a source of `rlverify.expression`
+    source   = an argument of the contract | a source of `rlverify.calling.expression`
              | a number | a quoted string | None | True | False
     output   = "_" | an output of the contract ["=" field or key of the result]
     fixed    = an argument of the contract "=" number
 
 `compute(rewards, values+bootstrap, done:after, gamma, lam) -> _, advantages` hands four
 things over by position and reads the second of two results; `where gamma=0.99` says what the
-function has built in. What each source means stands in `rlverify.expression`.
+function has built in. What each source means stands in `rlverify.calling.expression`.
 """
 
 import ast

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlverify.arrangement import Arrangement
+from rlverify.calling.arrangement import Arrangement
+from rlverify.calling.invocation import PRINTED, Outcome
+from rlverify.calling.reading import Reading
 from rlverify.contract import Case, Contract
-from rlverify.invocation import PRINTED, Outcome
-from rlverify.reading import Reading
 
 
 @dataclass(frozen=True)

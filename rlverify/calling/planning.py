@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlverify.calling.declaration import CallError, Declaration, Given
+from rlverify.calling.description import Parameter, Signature
+from rlverify.calling.expression import Expression, source, source_names, untold
+from rlverify.calling.naming import built_in_values
 from rlverify.contract import Argument
-from rlverify.declaration import CallError, Declaration, Given
-from rlverify.description import Parameter, Signature
-from rlverify.expression import Expression, source, source_names, untold
-from rlverify.naming import built_in_values
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """A stranger's function, called on cases as if it followed the contract.
 
-`in_process` takes a function of this process, `rlverify.isolation.isolated` one named by
+`in_process` takes a function of this process, `rlverify.calling.isolation.isolated` one named by
 module or file, which then runs in a worker process. Both find out how the function wants to
-be called in the same way: its names say what each parameter means (`rlverify.naming`), or a
-declaration does (`rlverify.declaration`); trial calls say what names cannot
-(`rlverify.probing`). What the call cannot express of a case is projected away
-(`rlverify.expression`), and everything that was found out stands in `mapping` and `notes`.
+be called in the same way: its names say what each parameter means (`rlverify.calling.naming`), or a
+declaration does (`rlverify.calling.declaration`); trial calls say what names cannot
+(`rlverify.calling.probing`). What the call cannot express of a case is projected away
+(`rlverify.calling.expression`), and everything that was found out stands in `mapping` and `notes`.
 
 What a function is given is always fresh: a candidate that writes to its arguments or returns
 them does no harm, and is told so.
@@ -18,15 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rlverify.arrangement import layouts
-from rlverify.assessment import Failure, Result
+from rlverify.calling.arrangement import layouts
+from rlverify.calling.assessment import Failure, Result
+from rlverify.calling.declaration import CallError, parse
+from rlverify.calling.description import describe
+from rlverify.calling.invocation import PRINTED, Call, Outcome, dtypes, invoke
+from rlverify.calling.naming import infer
+from rlverify.calling.planning import Plan, plan
+from rlverify.calling.probing import Engine, Trial, case_outcomes
 from rlverify.contract import Case, Contract
-from rlverify.declaration import CallError, parse
-from rlverify.description import describe
-from rlverify.invocation import PRINTED, Call, Outcome, dtypes, invoke
-from rlverify.naming import infer
-from rlverify.planning import Plan, plan
-from rlverify.probing import Engine, Trial, case_outcomes
 
 __all__ = ["CallError", "Candidate", "Failure", "Result", "in_process"]
 
@@ -191,12 +191,12 @@ def in_process(
     """Return a function of this process as a candidate.
 
     What Python can catch is survived; a hang, a crash and an exhausted memory are not: for
-    these, name the function by module or file, as `rlverify.isolation.isolated` takes it.
+    these, name the function by module or file, as `rlverify.calling.isolation.isolated` takes it.
 
     Args:
         function: what is judged.
         contract: what it is judged by.
-        call: how it is called, where names do not say (`rlverify.declaration`).
+        call: how it is called, where names do not say (`rlverify.calling.declaration`).
         arrays: `numpy`, `torch` or `jax`, where that should not be found out.
         layout: `time-major`, `columns` or `batch-major`, likewise; for token sequences
             `batch-major`, `rows` or `time-major`.

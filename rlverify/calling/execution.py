@@ -1,6 +1,6 @@
 """The worker process: finds a stranger's function, calls it as told, answers in plain data.
 
-It is started by `rlverify.isolation`, which may end it at any time. Standard input and output
+It is started by `rlverify.calling.isolation`, which may end it at any time. Standard input and output
 are the two ends of the conversation until `main` moves them out of the candidate's reach;
 what the candidate prints, at whatever level, goes to standard error, which is a file.
 """
@@ -22,9 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rlverify.description import describe
-from rlverify.invocation import PRINTED, Call, Outcome, dtypes, failed, invoke
-from rlverify.transmission import receive, send
+from rlverify.calling.description import describe
+from rlverify.calling.invocation import PRINTED, Call, Outcome, dtypes, failed, invoke
+from rlverify.calling.transmission import receive, send
 
 try:
     import resource

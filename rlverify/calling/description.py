@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rlverify.invocation import LIBRARIES
+from rlverify.calling.invocation import LIBRARIES
 
 # what an annotation must mention to name a library; jax before numpy, "jax.numpy" holds both
 _ANNOTATIONS = (("torch", ("torch", "Tensor")), ("jax", ("jax", "chex")), ("numpy", ("ndarray",)))

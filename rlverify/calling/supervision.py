@@ -11,14 +11,14 @@ import tempfile
 import threading
 from typing import Any
 
-from rlverify.invocation import PRINTED
-from rlverify.transmission import receive, send
+from rlverify.calling.invocation import PRINTED
+from rlverify.calling.transmission import receive, send
 
 GRACE = 5.0  # seconds after its time limit in which a worker should have ended itself
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from rlverify.execution import main; main()"
+    "from rlverify.calling.execution import main; main()"
 )
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from rlverify.calling import CallError, Candidate, planned
+from rlverify.calling.description import Parameter, Signature
+from rlverify.calling.invocation import Call, Leaf, Outcome
+from rlverify.calling.supervision import GRACE, Ended, Worker
 from rlverify.contract import Contract
-from rlverify.description import Parameter, Signature
-from rlverify.invocation import Call, Leaf, Outcome
-from rlverify.supervision import GRACE, Ended, Worker
 
 IMPORT_LIMIT = 120.0  # seconds; a cold disk and a large library take many
 GIVE_UP = 2  # so often may a candidate hang or die before it is left alone
@@ -203,7 +203,7 @@ def isolated(
     Args:
         target: `MODULE:FUNCTION`, `PATH.py:FUNCTION` or `MODULE:CLASS.METHOD`.
         contract: what it is judged by.
-        call: how it is called, where names do not say (`rlverify.declaration`).
+        call: how it is called, where names do not say (`rlverify.calling.declaration`).
         arrays: `numpy`, `torch` or `jax`, where that should not be found out.
         layout: as `rlverify.calling.in_process` takes it.
         time_limit: seconds that one call may take.
