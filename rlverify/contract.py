@@ -63,6 +63,11 @@ class Case:
         kind = changes.pop("kind", self.kind)
         return Case({**self.arguments, **changes}, kind, self.label)
 
+    @property
+    def size(self) -> int:
+        """Return how many numbers and flags the case holds."""
+        return sum(np.size(value) for value in self.arguments.values())
+
     def key(self) -> tuple[Any, ...]:
         """Return a hashable fingerprint of the inputs, exact to the bit."""
         parts: list[Any] = []
@@ -184,7 +189,7 @@ class Convention:
         helper: the function whose source is edited, where it is not the reference itself.
         inputs: what the candidate is given instead of the case.
         outputs: turns the candidate's arrays back.
-        holds_on: whether the reading can be judged on a case; None for all.
+        nearest: the nearest case that the reading can express; None where it can express all.
     """
 
     axis: str
@@ -194,7 +199,7 @@ class Convention:
     helper: str = ""
     inputs: Callable[[Case], Case] | None = None
     outputs: Callable[[Outputs], Outputs] | None = None
-    holds_on: Callable[[Case], bool] | None = None
+    nearest: Callable[[Case], Case] | None = None
 
     @property
     def name(self) -> str:

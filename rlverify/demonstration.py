@@ -55,7 +55,7 @@ def smallest_case(report: Report, candidate: Candidate, tally: Tally) -> Case | 
             if (judge_case(case, result, known, "reference")[0] is not None)
             and (result.failure is None or finding.failure is not None)
         ] or failing
-    start = min(failing, key=lambda case: sum(np.size(v) for v in case.arguments.values()))
+    start = min(failing, key=lambda case: case.size)
     return shrink(contract, start, fails) if fails(start) else start
 
 

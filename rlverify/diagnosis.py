@@ -106,17 +106,40 @@ def _same(result: Result, answer: Truth | None) -> bool:
     return agrees(result.outputs or {}, answer)
 
 
-def _matches(
-    answers: Callable[[Case], Truth | None],
-    cases: Sequence[Case],
-    results: Sequence[Result],
-    truths: Sequence[Truth],
-) -> bool:
-    """Whether a function explains all results, at least one of which the truth does not."""
-    wrong = [i for i, known in enumerate(truths) if not _same(results[i], known)]
-    right = [i for i in range(len(cases)) if i not in set(wrong)]
-    # the wrong ones first: they tell mistakes apart, so most are ruled out on the first case
-    return bool(wrong) and all(_same(results[i], answers(cases[i])) for i in (*wrong, *right))
+class Evidence:
+    """What a candidate returned, the most telling cases first.
+
+    Attributes:
+        cases: cases on which it is wrong before those on which it is right, small before large:
+            most explanations fail on the first.
+        results: what it returned on them.
+        wrong: how many of them are wrong.
+    """
+
+    def __init__(
+        self, contract: Contract, cases: Sequence[Case], results: Sequence[Result], dtype: str
+    ) -> None:
+        self.contract = contract
+        self.dtype = dtype
+        right = [
+            _same(result, truth(contract, case, dtype))
+            for case, result in zip(cases, results, strict=True)
+        ]
+        order = sorted(range(len(cases)), key=lambda i: (right[i], cases[i].size))
+        self.cases = [cases[i] for i in order]
+        self.results = [results[i] for i in order]
+        self.wrong = right.count(False)
+
+    def explained_by(self, function: Callable[..., Any]) -> bool:
+        """Whether a function generic like the reference gives all of these results."""
+        answers = Answers(self.contract, function, self.dtype)
+        pairs = zip(self.cases, self.results, strict=True)
+        return self.wrong > 0 and all(_same(result, answers(case)) for case, result in pairs)
+
+    @property
+    def only_long(self) -> bool:
+        """Whether no short case is wrong."""
+        return all(case.label == "long" for case in self.cases[: self.wrong])
 
 
 @dataclass(frozen=True)
@@ -149,50 +172,41 @@ def diagnose(
 ) -> Diagnosis:
     """Return what explains a candidate that differs from the reference.
 
-    First a legitimate convention, then a single known bug, then two at once.
+    First a single known bug, which must explain every case as it is; then a legitimate
+    convention, which may be judged on what it can express; then two bugs at once.
     """
-    truths = [truth(contract, case, dtype) for case in cases]
-    for convention in contract.conventions:
-        if follows(contract, candidate, convention, cases, results, dtype):
-            return Diagnosis(convention=convention)
-    named = []
-    for bug in contract.known_bugs:
-        if _matches(Answers(contract, mutant(contract, bug), dtype), cases, results, truths):
-            named.append(bug)
+    evidence = Evidence(contract, cases, results, dtype)
+    named = [bug for bug in contract.known_bugs if evidence.explained_by(mutant(contract, bug))]
     if named:
         return Diagnosis(tuple(named))
+    for convention in contract.conventions:
+        if follows(candidate, convention, evidence):
+            return Diagnosis(convention=convention)
+    if evidence.only_long:  # a matter of size, not two mistakes of the known kinds
+        return Diagnosis()
     for first, second in itertools.combinations(contract.known_bugs, 2):
-        if first.helper != second.helper or first.id.rstrip("abcde") == second.id.rstrip("abcde"):
+        if first.helper != second.helper or citation(first.id) is citation(second.id):
             continue
         try:
             both = edited(contract.reference, (*first.edits, *second.edits), first.helper)
         except (EditError, SyntaxError):
             continue  # they edit the same line
-        if _matches(Answers(contract, both, dtype), cases, results, truths):
+        if evidence.explained_by(both):
             return Diagnosis((first, second), together=True)
     return Diagnosis()
 
 
-def follows(
-    contract: Contract,
-    candidate: Candidate,
-    convention: Convention,
-    cases: Sequence[Case],
-    results: Sequence[Result],
-    dtype: str,
-) -> bool:
+def follows(candidate: Candidate, convention: Convention, evidence: Evidence) -> bool:
     """Whether the candidate is right under a convention, and not without it."""
+    contract, dtype = evidence.contract, evidence.dtype
     if convention.edits:
-        function = edited(contract.reference, convention.edits, convention.helper)
-        truths = [truth(contract, case, dtype) for case in cases]
-        return _matches(Answers(contract, function, dtype), cases, results, truths)
-    judged = [c for c in cases if convention.holds_on is None or convention.holds_on(c)]
-    given = [convention.inputs(c) if convention.inputs else c for c in judged]
-    if not judged or not all(candidate.admits(case) for case in given):
+        return evidence.explained_by(
+            edited(contract.reference, convention.edits, convention.helper)
+        )
+    judged = [convention.nearest(c) if convention.nearest else c for c in evidence.cases]
+    given = [convention.inputs(case) if convention.inputs else case for case in judged]
+    if not evidence.wrong or not all(candidate.admits(case) for case in given):
         return False
-    truths = [truth(contract, case, dtype) for case in cases]
-    if all(_same(result, known) for result, known in zip(results, truths, strict=True)):
-        return False  # right without it
     for case, result in zip(judged, candidate.run(given, dtype), strict=True):
         if result.outputs is None or (result.failure and result.failure.kind in HARD):
             return False

@@ -15,7 +15,9 @@ from rlverify.inputs import rechained
 
 PLAIN_NUMBERS = (0.0, 1.0, 2.0)
 PLAIN_DISCOUNTS = (1.0, 0.5)
-ATTEMPTS = 600  # a candidate in a worker answers some thousand calls a second
+# attempts cost by the size of the case: 600 small ones, or some forty of a thousand steps;
+# either is about a second
+ATTEMPTS, ELEMENTS = 600, 200_000
 
 
 def _array_axes(contract: Contract, case: Case) -> list[Argument]:
@@ -90,7 +92,7 @@ def shrink(contract: Contract, case: Case, fails: Callable[[Case], bool]) -> Cas
         case: a failing case.
         fails: whether a case fails in the same way; must be deterministic and must not raise.
     """
-    left = ATTEMPTS
+    left = 1.0
     changed = True
     while changed and left > 0:
         changed = False
@@ -99,7 +101,7 @@ def shrink(contract: Contract, case: Case, fails: Callable[[Case], bool]) -> Cas
             while restart and left > 0:
                 restart = False
                 for smaller in step(contract, case):
-                    left -= 1
+                    left -= max(1 / ATTEMPTS, smaller.size / ELEMENTS)
                     smaller = rechained(smaller)
                     if smaller.key() != case.key() and fails(smaller):
                         case, changed, restart = smaller, True, True

@@ -25,6 +25,8 @@ settings.register_profile("night", max_examples=2000, print_blob=True, **_COMMON
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 settings.load_profile(PROFILE)
 
+# test processes share the cores; a second thread in each only waits
+torch.set_num_threads(1)
 # memory that nobody wrote must not look like an answer
 torch.use_deterministic_algorithms(True)
 torch.utils.deterministic.fill_uninitialized_memory = True

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jaxtyping import jaxtyped
 
 import rlverify
+from rlverify.calling import in_process
 from rlverify.checking import (
     LawSubject,
     check_law,
@@ -24,6 +25,7 @@ from rlverify.checking import (
 from rlverify.comparison import DECOYS, ratios, rounded
 from rlverify.diagnosis import matrix, mutant
 from rlverify.differentiation import differentiable, worst_gradient
+from rlverify.judging import judge
 from rlverify.rounding import PRECISIONS, Tracked, exactly, is_exact_number, lifted
 from rlverify.twinning import Canonical, as_numpy, as_torch
 from rlverify.verifying import GRADIENT_SIZES, case_size
@@ -213,7 +215,7 @@ def stranger(function, contract):
 
 def test_known_bug_is_named(contract, bug):
     """`check` on a known bug, given without a hint, answers WRONG and names it."""
-    verdict = rlverify.check(stranger(mutant(contract, bug), contract), contract.name, budget=120)
+    verdict = rlverify.check(stranger(mutant(contract, bug), contract), contract.name, budget=100)
     assert not verdict.ok
     assert verdict.grade == "WRONG"
     assert bug.id in verdict.qualifier.split(" | "), verdict.title
@@ -301,8 +303,9 @@ def test_nonsense_is_rejected(contract, dtype, decoy):
         )
         return results if len(results) > 1 else results[0]
 
-    verdict = rlverify.check(
-        stranger(nonsense, contract), contract.name, arrays="torch", dtype=dtype, budget=60
+    candidate = in_process(stranger(nonsense, contract), contract, arrays="torch")
+    verdict = judge(
+        contract, candidate, drawn_cases(contract, 60, 0), dtype, target="", explain=False
     )
     assert not verdict.ok
     assert verdict.grade == "WRONG"

@@ -100,11 +100,11 @@ def test_dropped_small_weights_are_found_by_check():
         steps, cut = len(rewards), terminated | truncated
         delta = rewards + gamma * np.where(terminated, 0, next_values) - values
         out = np.zeros_like(rewards)
+        decay = gamma * lam * ~cut
         for t in range(steps):
-            weight = np.ones(rewards.shape[1])
-            for k in range(t, steps):
-                out[t] += np.where(np.abs(weight) < 1e-7, 0, weight) * delta[k]
-                weight = weight * gamma * lam * ~cut[k]
+            ones = np.ones((1, rewards.shape[1]))
+            weight = np.cumprod(np.concatenate([ones, decay[t:-1]]), axis=0)
+            out[t] = np.where(weight < 1e-7, 0, weight * delta[t:]).sum(axis=0)
         return out, out + values
 
     verdict = rlverify.check(candidate, "gae")

@@ -1,7 +1,8 @@
 """The worker process: finds a stranger's function, calls it as told, answers in plain data.
 
-It is started by `rlverify.calling.isolation`, which may end it at any time. Standard input and output
-are the two ends of the conversation until `main` moves them out of the candidate's reach;
+It is started by `rlverify.calling.isolation`, which may end it at any time. Standard input
+and output are the two ends of the conversation until `main` moves them out of the candidate's
+reach;
 what the candidate prints, at whatever level, goes to standard error, which is a file.
 """
 

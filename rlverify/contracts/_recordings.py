@@ -387,6 +387,10 @@ def start_flags(case: Case) -> Case:
     return case.but(terminated=shifted(case["terminated"]), truncated=shifted(case["truncated"]))
 
 
-def open_end(case: Case) -> bool:
-    """Whether no flag is set at the last step, which flags of starts could not express."""
-    return not bool((case["terminated"] | case["truncated"])[-1].any())
+def open_ended(case: Case) -> Case:
+    """Return the case without a flag at the last step, which flags of starts cannot express."""
+
+    def cleared(flags: np.ndarray) -> np.ndarray:
+        return np.concatenate([flags[:-1], np.zeros_like(flags[:1])])
+
+    return case.but(terminated=cleared(case["terminated"]), truncated=cleared(case["truncated"]))

@@ -14,7 +14,7 @@ from rlverify.contracts._recordings import (
     UNREAD,
     arguments,
     bad_inputs,
-    open_end,
+    open_ended,
     start_flags,
     transposed,
     transposed_back,
@@ -73,7 +73,7 @@ LAYOUT = Convention(
 STARTS = Convention(
     "done", "start",
     "flags say whether the state before the step began a new episode",
-    inputs=start_flags, holds_on=open_end,
+    inputs=start_flags, nearest=open_ended,
 )  # fmt: skip
 
 
@@ -161,7 +161,10 @@ TD_CONTRACT = Contract(
             "0 if terminated[min(t + (np.ndim(gamma) > 0), steps - 1), b] else",
         ),
         KnownBug("C14", "return errors", "return errors.reshape(batch, steps).T"),
-        KnownBug("C18", "- values[t, b]", f"- {NORMALISED_VALUES}[t, b]"),
+        KnownBug(
+            "C18", "discount = per_step(gamma, rewards)",
+            f"discount, values = per_step(gamma, rewards), {NORMALISED_VALUES}",
+        ),
     ),
     bad_inputs=bad_inputs("td_error", TD_ERROR),
     sizes=SIZES,
