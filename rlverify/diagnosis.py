@@ -148,7 +148,8 @@ class Diagnosis:
 
     Attributes:
         bugs: known bugs that it equals on every case; several where they cannot be told apart.
-        convention: the reading under which it is right, if there is one.
+        convention: the reading under which it is right, if there is one; beside a bug, the
+            reading under which it makes that mistake.
         together: whether it makes all of `bugs` at once rather than one of them.
     """
 
@@ -173,7 +174,8 @@ def diagnose(
     """Return what explains a candidate that differs from the reference.
 
     First a single known bug, which must explain every case as it is; then a legitimate
-    convention, which may be judged on what it can express; then two bugs at once.
+    convention, which may be judged on what it can express; then a bug under a convention, and
+    two bugs at once.
     """
     evidence = Evidence(contract, cases, results, dtype)
     named = [bug for bug in contract.known_bugs if evidence.explained_by(mutant(contract, bug))]
@@ -184,6 +186,15 @@ def diagnose(
             return Diagnosis(convention=convention)
     if evidence.only_long:  # a matter of size, not two mistakes of the known kinds
         return Diagnosis()
+    for convention, bug in itertools.product(contract.conventions, contract.known_bugs):
+        if not convention.edits or convention.helper != bug.helper:
+            continue
+        try:
+            both = edited(contract.reference, (*convention.edits, *bug.edits), bug.helper)
+        except (EditError, SyntaxError):
+            continue  # they edit the same line
+        if evidence.explained_by(both):
+            return Diagnosis((bug,), convention)
     for first, second in itertools.combinations(contract.known_bugs, 2):
         if first.helper != second.helper or citation(first.id) is citation(second.id):
             continue

@@ -139,57 +139,25 @@ def judge(
     excused = dict(excused or {})
     report = run_checks(contract, candidate, cases, dtype, law_cases=law_cases, advance=advance)
     broken = [tally for tally in report.broken if tally.check not in excused]
-    notes = list(candidate.notes) + _excuses(report, excused)
-    worst, where = worst_error(report)
-    grade, qualifier, ok, sentence = "", "", True, ""
     diagnosis, smallest, text = Diagnosis(), None, ""
-    inferred = [name for name in candidate.conventions if name not in conventions]
-    if not broken:
-        grade = worst_grade(report)
-        nonsense = passing_decoys(report.truths)
-        if any(tally.check == "reference" for tally in report.broken):
-            grade = "EXCUSED"  # its numbers are not right, somebody said that they need not be
-        elif nonsense:
-            grade, ok = "UNDECIDABLE", False
-            sentence = f"the tolerance would also pass {', '.join(nonsense)}"
-        elif candidate.conventions:
-            grade, qualifier = "CONVENTION", ", ".join(candidate.conventions)
-            ok = not inferred
-            sentence = "" if ok else f"right under {qualifier}; declare it to pass"
+    if broken and explain:
+        advance("diagnosing")
+        diagnosis = diagnose(contract, candidate, report.cases, report.results, dtype)
+    if broken:
+        ruling = _ruling_on_wrong(report, broken, diagnosis, conventions, factor)
     else:
-        grade, ok = "WRONG", False
-        if explain:
-            advance("diagnosing")
-            diagnosis = diagnose(contract, candidate, report.cases, report.results, dtype)
-        if diagnosis.convention is not None:
-            grade, qualifier = "CONVENTION", diagnosis.convention.name
-            ok = diagnosis.convention.name in conventions
-            sentence = f"{diagnosis.convention.sentence}" + (
-                "" if ok else f"; declare {qualifier} to pass"
-            )
-        elif diagnosis.bugs:
-            joint = " and " if diagnosis.together else " or "
-            qualifier = (" + " if diagnosis.together else " | ").join(_ids(diagnosis))
-            sentence = joint.join(entry.sentence for entry in diagnosis.citations)
-        else:
-            found = bias_factor(report.results, report.truths)
-            if found is not None and not report.broken[0].finding.failure:  # type: ignore[union-attr]
-                grade, qualifier, ok = "KNOWN-BIAS", str(found), found == factor
-                sentence = f"{found} times the reference" + ("" if ok else "; declare it to pass")
-            else:
-                sentence = _unexplained(report, broken)
-        if explain and not ok:
-            advance("shrinking")
-            smallest = smallest_case(report, candidate, broken[0])
-            if smallest is not None:
-                text = snippet(contract, candidate, smallest, dtype, target)
-    held = [t.check for t in report.tallies if t.applied and not t.failed]
-    printed = next((r.printed for r in report.results if r.printed), "")
+        ruling = _ruling_on_right(report, candidate.conventions, conventions)
+    if broken and explain and not ruling.ok:
+        advance("shrinking")
+        smallest = smallest_case(report, candidate, broken[0])
+        if smallest is not None:
+            text = snippet(contract, candidate, smallest, dtype, target)
+    worst, where = worst_error(report)
     precision = PRECISIONS[dtype]
     return Verdict(
-        ok=ok,
-        grade=grade,
-        qualifier=qualifier,
+        ok=ruling.ok,
+        grade=ruling.grade,
+        qualifier=ruling.qualifier,
         name=candidate.name,
         contract=contract.name,
         dtype=dtype,
@@ -199,17 +167,72 @@ def judge(
         where=where,
         effective_precision=effective_precision(report),
         claimed_precision=max(precision.unit, precision.storage),
-        held=tuple(held),
+        held=tuple(t.check for t in report.tallies if t.applied and not t.failed),
         broken=tuple(tally.check for tally in broken),
-        diagnosis=sentence,
+        diagnosis=ruling.sentence,
         citations=diagnosis.citations,
-        convention=qualifier if grade == "CONVENTION" else "",
+        convention=ruling.convention,
         counterexample=text,
         smallest=smallest,
-        notes=tuple(notes),
-        printed=printed,
+        notes=(*candidate.notes, *_excuses(report, excused)),
+        printed=next((r.printed for r in report.results if r.printed), ""),
         tallies=tuple(report.tallies),
     )
+
+
+@dataclass(frozen=True)
+class _Ruling:
+    """The part of a verdict that is decided rather than measured."""
+
+    grade: str
+    ok: bool
+    qualifier: str = ""
+    sentence: str = ""
+    convention: str = ""
+
+
+def _ruling_on_right(report: Report, inferred: Sequence[str], declared: Sequence[str]) -> _Ruling:
+    """Rule on a candidate of which no check complains, but for excused ones."""
+    if any(tally.check == "reference" for tally in report.broken):
+        return _Ruling("EXCUSED", True)  # somebody said that its numbers need not be right
+    if nonsense := passing_decoys(report.truths):
+        sentence = f"the tolerance would also pass {', '.join(nonsense)}"
+        return _Ruling("UNDECIDABLE", False, sentence=sentence)
+    if inferred:
+        name = ", ".join(inferred)
+        ok = set(inferred) <= set(declared)
+        sentence = "" if ok else f"right under {name}; declare it to pass"
+        return _Ruling("CONVENTION", ok, name, sentence, name)
+    return _Ruling(worst_grade(report), True)
+
+
+def _ruling_on_wrong(
+    report: Report,
+    broken: Sequence[Tally],
+    diagnosis: Diagnosis,
+    declared: Sequence[str],
+    factor: Fraction | None,
+) -> _Ruling:
+    """Rule on a candidate that breaks a check."""
+    convention = diagnosis.convention
+    if diagnosis.bugs:
+        joint, mark = (" and ", " + ") if diagnosis.together else (" or ", " | ")
+        sentence = joint.join(entry.sentence for entry in diagnosis.citations)
+        if convention is not None:
+            sentence += f"; it also follows {convention.name}: {convention.sentence}"
+        name = convention.name if convention else ""
+        return _Ruling("WRONG", False, mark.join(_ids(diagnosis)), sentence, name)
+    if convention is not None:
+        ok = convention.name in declared
+        sentence = convention.sentence + ("" if ok else f"; declare {convention.name} to pass")
+        return _Ruling("CONVENTION", ok, convention.name, sentence, convention.name)
+    found = bias_factor(report.results, report.truths)
+    first = report.broken[0].finding
+    if found is not None and first is not None and first.failure is None:
+        ok = found == factor
+        sentence = f"{found} times the reference" + ("" if ok else "; declare it to pass")
+        return _Ruling("KNOWN-BIAS", ok, str(found), sentence)
+    return _Ruling("WRONG", False, sentence=_unexplained(report, broken))
 
 
 def _ids(diagnosis: Diagnosis) -> list[str]:

@@ -184,7 +184,9 @@ def row_lines(
     told = f"{len(wrong)} of {count} wrong" if wrong else f"{count}, all ok"
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['device']}"
     closing = Text().append(told, "bold red" if wrong else "bold green")
-    closing.append(f"; {killed} of {total} known bugs killed; {seconds:.0f} s on {where}, ")
+    distinct = len({name for m in mutants.values() for name in m.mistakes})
+    closing.append(f"; {killed} of {total} known bugs killed, {distinct} distinct mistakes; ")
+    closing.append(f"{seconds:.0f} s on {where}, ")
     closing.append(f"torch {machine['torch']}")
     lines.append(Text())
     for label, meaning in LEGEND.items():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rlverify.checking import drawn_cases, judge_case, truth
+from rlverify.citations import citation
 from rlverify.comparison import rounded
 from rlverify.contract import Case, Contract
 from rlverify.demonstration import arguments_of_run
@@ -25,7 +26,7 @@ from rlverify.recording import Rollout, real_rollouts
 from rlverify.twinning import Canonical, as_torch
 
 DTYPES = ("float64", "float32")
-GRADIENT_CASES = 4
+GRADIENT_CASES = 6
 GRADIENT_SIZES = range(4, 13)  # elements: enough for a step before and after an end
 TIMED_SHAPE = (2048, 8)
 TIMED_SECONDS = 0.15
@@ -42,6 +43,7 @@ class Mutants:
         visible: the share of draws that show it.
         unkilled: ids of bugs that no check catches.
         flagged: equivalents that some check flags.
+        mistakes: ids of the mistakes behind the bugs; variants of one count once.
     """
 
     killed: int
@@ -50,6 +52,7 @@ class Mutants:
     visible: float
     unkilled: tuple[str, ...]
     flagged: tuple[str, ...]
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,15 @@ def mutants_of(contract: Contract, budget: int, seed: int) -> Mutants:
     least = min(visible, key=lambda bug_id: visible[bug_id])
     total = len(contract.known_bugs)
     flagged = flagged_equivalents(contract, cases, LAW_CASES)
+    mistakes = dict.fromkeys(citation(bug.id).id for bug in contract.known_bugs)
     return Mutants(
-        total - len(unkilled), total, least, visible[least], tuple(unkilled), tuple(flagged)
+        killed=total - len(unkilled),
+        total=total,
+        least_visible=least,
+        visible=visible[least],
+        unkilled=tuple(unkilled),
+        flagged=tuple(flagged),
+        mistakes=tuple(mistakes),
     )
 
 
@@ -204,7 +214,7 @@ def row(
 def gradient_cases(contract: Contract, drawn: Sequence[Case]) -> list[Case]:
     """Return the few small cases on which the gradient is judged."""
     small = [case for case in drawn if case_size(contract, case) in GRADIENT_SIZES]
-    return small[:GRADIENT_CASES]
+    return small[:: max(len(small) // GRADIENT_CASES, 1)]  # from all over: the first are plain
 
 
 def case_size(contract: Contract, case: Case) -> int:

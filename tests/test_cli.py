@@ -401,7 +401,10 @@ def test_verify(run: Run, tmp_path: Path, rows: list[verifying.Row]):
     assert header.split()[:7] == ["function", "dtype", "grade", "worst", "laws", "bugs", "least"]
     assert header.endswith("ns/element  × copy  ok")
     assert line.startswith(f"td_error  float64  {rows[0].verdict.grade} ")
-    assert re.search(r"1 rows?.* known bugs killed; \d+ s on .* cores, cpu, torch \d", rest[-1])
+    assert re.search(
+        r"1 rows?.* known bugs killed, \d+ distinct mistakes; \d+ s on .* cores, cpu, torch \d",
+        rest[-1],
+    )
     assert not CONTROL.search(ran.out + ran.err)
     assert "…" not in ran.out
     assert re.fullmatch(r"1/1 td_error: (not )?ok\n", ran.err)

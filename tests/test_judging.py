@@ -208,3 +208,18 @@ def test_an_edit_whose_line_is_gone_fails_loudly():
 def test_the_same_seed_gives_the_same_verdict():
     one, two = (rlverify.check(textbook, "gae", seed=5, budget=50) for _ in range(2))
     assert one == two or (one.worst, one.where) == (two.worst, two.where)
+
+
+def test_a_mistake_made_under_another_convention_is_named_with_it():
+    def candidate(advantages, mask, ddof, eps):
+        if mask is None:
+            mask = np.ones(advantages.shape, dtype=bool)
+        real = advantages[mask]
+        variance = ((real - real.mean()) ** 2).sum() / (real.size - ddof)
+        whitened = (advantages - real.mean()) / np.sqrt(variance + eps)
+        return whitened * mask
+
+    verdict = rlverify.check(candidate, "normalize_advantages")
+    assert verdict.title == "WRONG(K6)"
+    assert verdict.convention == "eps=inside-the-root"
+    assert "it also follows eps=inside-the-root" in verdict.diagnosis

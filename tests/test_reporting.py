@@ -195,7 +195,7 @@ def row(**changes: object) -> Row:
         "rollouts": dataclasses.replace(right, worst=0.25, draws=11),
         "gradient": 0.75,
         "laws": (2, 2),
-        "mutants": Mutants(8, 8, "A24", 0.016, (), ()),
+        "mutants": Mutants(8, 8, "A24", 0.016, (), (), ("A4", "A24")),
         "nanoseconds": 3.0,
         "copies": 7.5,
         "ok": True,
@@ -214,7 +214,8 @@ def test_rows():
         "0.75", "3.00", "7.50", "yes",
     ]  # fmt: skip
     assert lines[-1] == (
-        "1 row, all ok; 8 of 8 known bugs killed; 4 s on some CPU, 2 cores, cpu, torch 2.0"
+        "1 row, all ok; 8 of 8 known bugs killed, 2 distinct mistakes; 4 s on some CPU, "
+        "2 cores, cpu, torch 2.0"
     )
 
 
