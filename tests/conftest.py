@@ -59,8 +59,17 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("contract", chosen, ids=[c.name for c in chosen])
     else:
         pairs = [(c, item) for c in chosen for item in getattr(c, parts[part])]
-        ids = [f"{c.name}-{getattr(item, 'id', '') or item.name}" for c, item in pairs]
-        metafunc.parametrize(("contract", part), pairs, ids=ids)
+        params = [
+            pytest.param(
+                c,
+                item,
+                id=f"{c.name}-{getattr(item, 'id', '') or item.name}",
+                # a law that makes a claim of the source documents executable says so
+                marks=[pytest.mark.claim(claim)] if (claim := getattr(item, "claim", "")) else [],
+            )
+            for c, item in pairs
+        ]
+        metafunc.parametrize(("contract", part), params)
 
 
 @pytest.fixture(scope="session", params=DEVICES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import rlverify
@@ -132,6 +132,7 @@ def test_a_sum_from_the_large_end_exceeds_the_bound_of_the_backward_order():
 
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=9))
+@example([1 + 2.0**-8, 1 + 3 * 2.0**-8, 1 + 2.0**-11, 1 + 3 * 2.0**-24])  # ties go to even
 def test_rounding_is_torchs(values):
     array = np.array(values)
     for dtype in ("float16", "bfloat16", "float32", "float64"):
@@ -161,6 +162,16 @@ def test_a_tolerance_wider_than_the_answer_lets_nonsense_pass_and_says_so():
     vacuous = type(known)(known.value, wide, wide, known.running)
     assert set(DECOYS) <= set(passing_decoys([vacuous]))
     assert passing_decoys([known]) == []
+
+
+def test_a_run_whose_tolerances_are_mostly_wide_is_vacuous_whatever_the_decoys_do():
+    """One narrow case rejects every decoy; nine wide ones still say nothing."""
+    known = truth(GAE, recording(8, 0.9, 0.9, "float64"), "float64")
+    half = {name: 0.5 * np.abs(array).max() + 0 * array for name, array in known.value.items()}
+    wide = type(known)(known.value, half, half, known.running)
+    assert passing_decoys([known]) == []
+    (told,) = passing_decoys([known, *[wide] * 9])
+    assert "a tenth of the answer" in told
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])

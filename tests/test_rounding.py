@@ -129,3 +129,25 @@ def test_units_are_those_of_the_dtypes(dtype):
     if precision.storage:
         assert precision.storage == torch.finfo(kind).eps / 2
         assert precision.storage_tiny == torch.finfo(kind).tiny
+
+
+carried = st.integers(1, 400).map(float)  # an error from before, in units of u
+
+
+@given(st.integers(1, 4095).map(lambda n: n / 64), carried, st.booleans())
+def test_an_error_from_before_goes_through_roots_squares_and_quotients(value, error, free):
+    """The bound covers the function at both ends of the interval, plus its own rounding."""
+    x = Tracked(value, U, running=error, weight=error)
+    exact, reach = Fraction(value), Fraction(error) * Fraction(U)
+    bound = "free_bound" if free else "running_bound"
+    for end in (exact - reach, exact + reach):
+        moved = abs(end**2 - exact**2) + Fraction(U) * exact**2
+        assert Fraction(getattr(x**2, bound)()) >= moved * Fraction(999, 1000)
+        moved = abs(1 / end - 1 / exact) + Fraction(U) / exact
+        assert Fraction(getattr(1 / x, bound)()) >= moved * Fraction(999, 1000)
+        # √end lies further from √value than b exactly if (√value ± b)² does not reach end
+        b = Fraction(getattr(np.sqrt(x), bound)()) - Fraction(U) * Fraction(value**0.5)
+        root = Fraction(value**0.5)
+        assert (root + b) ** 2 * Fraction(1001, 1000) >= end
+        assert max(root - b, Fraction(0)) ** 2 * Fraction(999, 1000) <= end
+    assert getattr(np.sqrt(x), bound)() >= U * error / (2 * value**0.5) * 0.999
