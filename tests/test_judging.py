@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import rlverify
+from rlverify.checking import drawn_cases
 from rlverify.contracts import find
-from rlverify.diagnosis import EditError, edited
+from rlverify.diagnosis import EditError, edited, visibility
 from rlverify.judging import judge
 from rlverify.reference.advantages import gae, normalize_advantages
 from rlverify.twinning import Canonical
@@ -223,3 +224,13 @@ def test_a_mistake_made_under_another_convention_is_named_with_it():
     assert verdict.title == "WRONG(K6)"
     assert verdict.convention == "eps=inside-the-root"
     assert "it also follows eps=inside-the-root" in verdict.diagnosis
+
+
+def test_visibility_is_the_share_of_draws_that_show_a_bug():
+    """A4 of the TD error shows exactly where a discounted value follows a termination."""
+    contract = find("td_error")
+    bug = next(bug for bug in contract.known_bugs if bug.id == "A4")
+    cases = drawn_cases(contract, 100, 0)
+    shown = [bool((case["terminated"] & (np.asarray(case["gamma"]) > 0)).any()) for case in cases]
+    assert visibility(contract, bug, cases) == sum(shown) / len(cases)
+    assert 0 < sum(shown) < len(cases)

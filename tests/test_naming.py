@@ -1,12 +1,15 @@
 """What names and declarations mean, and what is said where they mean too much or nothing."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rlverify.calling import CallError, in_process
 from rlverify.calling.declaration import parse
+from rlverify.calling.expression import SOURCES
+from rlverify.calling.naming import SYNONYMS
 from rlverify.contracts import find
 from stranger_cases import drawn
 
@@ -163,3 +166,9 @@ def test_results_are_read_by_name_then_by_order(make, call_end, wanted):
 def test_results_that_cannot_be_told_apart_are_refused(make):
     with pytest.raises(CallError, match=r"returned .*, wanted advantages and returns\. Say where"):
         in_process(returning(make), find("gae"))
+
+
+def test_the_documentation_lists_every_source():
+    text = (Path(__file__).parents[1] / "docs" / "calling.md").read_text(encoding="utf-8")
+    known = set(SOURCES) | set(SYNONYMS) - {"advantages"}
+    assert {name for name in known if f"`{name}`" not in text} == set()

@@ -90,3 +90,10 @@ def test_timing_leaves_the_number_of_threads_as_it_was():
     before = torch.get_num_threads()
     timed(GAE, "float32", "cpu")
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("hole", [{"unkilled": ("A1",)}, {"flagged": ("a form: law",)}])
+def test_a_hole_in_the_matrix_makes_the_row_wrong(hole):
+    drawn, sound = drawn_cases(GAE, 30, 0), mutants_of(GAE, 60, 0)
+    for mutants, ok in ((sound, True), (replace(sound, **hole), False)):
+        assert row(GAE, "float64", drawn, real_rollouts(seed=0), mutants, "cpu").ok is ok
