@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
 from rlverify.calling import Candidate, Failure, Result
-from rlverify.comparison import Distance, Truth, distance, rounded, truth_of
+from rlverify.comparison import Distance, Truth, distance, holds, rounded, truth_of
 from rlverify.contract import Case, Contract, Law, Outputs
 from rlverify.rounding import PRECISIONS
 
@@ -95,7 +95,8 @@ class LawSubject:
 
     def __call__(self, case: Case) -> Outputs:
         """Run the candidate on a case; raises where it cannot or will not answer."""
-        if rounded(case, self.dtype).key() != case.key() or not self.candidate.admits(case):
+        same = rounded(case, self.dtype).key() == case.key()
+        if not same or not self.candidate.admits(case):
             raise Inexpressible(case.label)
         key = case.key()
         if key not in self.remembered:
@@ -174,14 +175,29 @@ def judge_case(
     return found, worst
 
 
-def check_law(law: Law, subject: LawSubject, cases: Iterable[Case], stop: bool = False) -> Tally:
-    """Apply a law to every case of its class; `stop` ends at the first thing found."""
+def check_law(
+    law: Law,
+    subject: LawSubject,
+    cases: Iterable[Case],
+    *,
+    stop: bool = False,
+    numbers: bool = False,
+) -> Tally:
+    """Apply a law to every case of its class.
+
+    Args:
+        law: the law.
+        subject: the function.
+        cases: the cases.
+        stop: end at the first thing found.
+        numbers: count only wrong numbers, not that there were none.
+    """
     tally = Tally(f"law: {law.name}", sentence=law.sentence)
     for case in cases:
         if law.holds_on and case.kind not in law.holds_on:
             continue
         found, worst = law_on_case(law, subject, case)
-        if worst is None:
+        if worst is None or (numbers and found is not None and found.failure is not None):
             continue
         tally.add(found, worst)
         if stop and found is not None:
@@ -236,8 +252,11 @@ class Report:
 
 
 def expressed(candidate: Candidate, cases: Iterable[Case], dtype: str) -> list[Case]:
-    """Return the cases as the candidate's signature can express them, rounded to `dtype`."""
-    return [candidate.project(rounded(case, dtype)) for case in cases]
+    """Return the cases as the candidate's signature can express them, rounded to `dtype`.
+
+    Cases with numbers beyond the range of the dtype are left out.
+    """
+    return [candidate.project(rounded(case, dtype)) for case in cases if holds(case, dtype)]
 
 
 def check_examples(contract: Contract, candidate: Candidate, dtype: str) -> list[Tally]:

@@ -48,6 +48,22 @@ def rounded(case: Case, dtype: str) -> Case:
     return case.but(**changes)
 
 
+def holds(case: Case, dtype: str) -> bool:
+    """Whether every finite number of a case stays finite in a dtype: float16 ends at 65504."""
+    narrow = rounded(case, dtype)
+    return all(
+        np.array_equal(np.isfinite(value), np.isfinite(narrow[name]))
+        for name, value in case.arguments.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    )
+
+
+def stored_value(value: np.ndarray, dtype: str) -> np.ndarray:
+    """Return numbers, those beyond the range of a dtype as the infinity they become."""
+    narrow = round_to(dtype, value)
+    return np.where(np.isinf(narrow), narrow, value)
+
+
 @dataclass(frozen=True)
 class Truth:
     """The reference's answer to one case, and what rounding allows around it.
@@ -107,7 +123,7 @@ def _truth_of_output(own: np.ndarray, ours: np.ndarray, precision: Precision) ->
     def read(array: np.ndarray, how: str) -> np.ndarray:
         return _field(array, lambda x: getattr(x, how)() if isinstance(x, Tracked) else 0.0)
 
-    value = _field(own, float)
+    value = stored_value(_field(own, float), precision.dtype)
     stored = precision.storage * np.abs(value)
     if precision.storage:  # below the normal range storing rounds by an absolute amount
         stored = stored + precision.storage_tiny

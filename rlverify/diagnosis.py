@@ -18,6 +18,7 @@ from rlverify.calling import Candidate, Result
 from rlverify.checking import (
     HARD,
     LawSubject,
+    check_behaviour,
     check_examples,
     check_law,
     truth,
@@ -309,6 +310,7 @@ def matrix(
     """
     checks = [f"law: {law.name}" for law in contract.laws]
     checks += [f"example: {example.name}" for example in contract.examples]
+    checks += [f"behaviour: {kind}" for kind in ("raised", "shape")]
     rows = []
     for bug in contract.known_bugs:
         row = Row(bug, visibility(contract, bug, cases))
@@ -326,16 +328,26 @@ def killers(
     *,
     first_only: bool = False,
 ) -> list[str]:
-    """Return the checks, other than the comparison with the reference, that catch a function."""
+    """Return the checks, other than the comparison with the reference, that catch a function.
+
+    A law counts where it finds a wrong number. That a function raises or returns another shape
+    is found by the checks of behaviour; it would break any law, so it proves none.
+    """
     candidate, cases = Canonical(function, contract), list(cases)
     subject, found = LawSubject(contract, candidate, "float64"), []
+    behaviour = check_behaviour(cases, candidate.run(cases, "float64"))
+    found += [tally.check for tally in behaviour if tally.failed]
     for law in contract.laws:
-        tally = check_law(law, subject, cases, stop=True)
+        if found and first_only:
+            return found
+        tally = check_law(law, subject, cases, stop=True, numbers=True)
         if tally.failed:
             found.append(tally.check)
-            if first_only:
-                return found
-    found += [t.check for t in check_examples(contract, candidate, "float64") if t.failed]
+    found += [
+        tally.check
+        for tally in check_examples(contract, candidate, "float64")
+        if tally.finding is not None and tally.finding.failure is None
+    ]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.comparison import ratios
+from rlverify.comparison import ratios, stored_value
 from rlverify.contract import Case, Contract
 from rlverify.rounding import PRECISIONS, Tracked, lifted
 from rlverify.twinning import as_numpy, as_torch
@@ -170,7 +170,10 @@ def worst_gradient(contract: Contract, cases: list[Case], dtype: str, device: st
         found = torch_gradient(contract, case, dtype, device)
         for name, got in found.items():
             wanted, allowed = exact_gradient(contract, case, name, dtype)
-            # the reference's own derivative is rounded in float64
-            allowed = allowed + PRECISIONS["float64"].unit / PRECISIONS[dtype].unit * allowed
+            precision = PRECISIONS[dtype]
+            # the reference's own derivative is rounded in float64, the gradient as it is stored
+            allowed = allowed * (1 + PRECISIONS["float64"].unit / precision.unit)
+            allowed = allowed + precision.storage * np.abs(wanted) + precision.storage_tiny
+            wanted = stored_value(wanted, dtype)
             worst = max(worst, float(ratios(got, wanted, allowed).max(initial=0.0)))
     return worst

@@ -256,6 +256,27 @@ def test_readme_begins_with_two_commands():
     ]
 
 
+def test_readme_shows_what_check_prints(tmp_path: Path):
+    """The verdict and the program in the README are those that the command prints today."""
+    readme = ROOT / "README.md"
+    (tmp_path / "my_lib").mkdir()
+    (tmp_path / "my_lib" / "gae.py").write_text(fenced(readme, "python")[0], encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "rlverify",
+        "check",
+        "my_lib/gae.py:compute_gae",
+        "--as",
+        "gae",
+    ]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    shown = fenced(readme, "text")[0]
+    assert shown.splitlines()[0] == told.splitlines()[0]
+    marker = "# the smallest input found"
+    assert shown[shown.index(marker) :].strip() == told[told.index(marker) :].strip()
+
+
 def test_decisions_are_numbered():
     names = sorted(path.name for path in (ROOT / "docs" / "decisions").iterdir())
     assert names

@@ -115,10 +115,10 @@ def check_terminated_wins(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 def check_unread(subject: Subject, case: Case) -> Iterable[Claim]:
-    """Put 10⁶ where the next value follows a termination: nothing changes."""
+    """Put 2¹⁵ where the next value follows a termination: nothing changes."""
     if not case["terminated"].any():
         return
-    spoiled = case.but(next_values=np.where(case["terminated"], 1e6, case["next_values"]))
+    spoiled = case.but(next_values=np.where(case["terminated"], 2.0**15, case["next_values"]))
     yield from same(subject, spoiled, subject(case), case)
 
 

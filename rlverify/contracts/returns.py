@@ -185,6 +185,10 @@ DISCOUNTED_BUGS = (
     KnownBug("A4", "if terminated[t, b]:", "if terminated[t, b] and t < steps - 1:"),
     KnownBug("A8", "= next_values[steps - 1, b]", "= 0"),
     KnownBug("A10", "= rewards[t, b] +", f"= {SHIFTED_REWARD[1]} +"),
+    KnownBug(
+        "A24", "if terminated[t, b]:",
+        "if terminated[t, b] or (truncated[t, b] and np.ndim(gamma) > 0):",
+    ),
     KnownBug("B1", "if terminated[t, b]", "if terminated[t, b] or truncated[t, b]"),
     KnownBug("B2", "if truncated[t, b]:", "if False:"),
     KnownBug("B5", "if terminated[t, b]:", "if terminated[t, b] and not truncated[t, b]:"),
@@ -216,17 +220,13 @@ DISCOUNTED_CONTRACT = Contract(
         ),
     ),
     laws=(
-        SPLIT, COLUMNS, SCALE, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS, TIME_LIMIT,
+        SPLIT, COLUMNS, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS, TIME_LIMIT,
         reward_impulse(gamma_weights), bootstrap_impulse(gamma_weights),
     ),
     gradients=("rewards", "next_values", "gamma"),
     known_bugs=(
         *DISCOUNTED_BUGS,
         KnownBug("A19", "return returns", "return returns.squeeze()"),
-        KnownBug(
-            "A24", "if terminated[t, b]:",
-            "if terminated[t, b] or (truncated[t, b] and np.ndim(gamma) > 0):",
-        ),
         KnownBug(
             "C1", "returns[t, b] = following",
             "returns[t, b] = np.prod(discount[:t, b]) * rewards[t, b]",
@@ -262,6 +262,10 @@ N_STEP_BUGS = (
     KnownBug("A4", "0 if terminated[k, b] else next_values[k, b]", "next_values[k, b]"),
     KnownBug("A8", "0 if terminated[k, b] else", "0 if terminated[k, b] or k == steps - 1 else"),
     KnownBug("A10", "* rewards[k, b]", "* (rewards[k - 1, b] if k else 0)"),
+    KnownBug(
+        "A24", "0 if terminated[k, b] else",
+        "0 if terminated[k, b] or (truncated[k, b] and np.ndim(gamma) > 0) else",
+    ),
     KnownBug("B1", "0 if terminated[k, b] else", "0 if terminated[k, b] or truncated[k, b] else"),
     KnownBug("B2", "if terminated[k, b] or truncated[k, b]:", "if terminated[k, b]:"),
     KnownBug(
@@ -305,7 +309,7 @@ N_STEP_CONTRACT = Contract(
         ),
     ),
     laws=(
-        SPLIT, COLUMNS, SCALE, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS,
+        SPLIT, COLUMNS, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS,
         Law("one-of-n", "n = 1 is the one-step target", check_one_of_n),
         reward_impulse(n_step_weights), bootstrap_impulse(n_step_weights),
     ),
@@ -313,10 +317,6 @@ N_STEP_CONTRACT = Contract(
     known_bugs=(
         *N_STEP_BUGS,
         KnownBug("A19", "return returns", "return returns.squeeze()"),
-        KnownBug(
-            "A24", "0 if terminated[k, b] else",
-            "0 if terminated[k, b] or (truncated[k, b] and np.ndim(gamma) > 0) else",
-        ),
         KnownBug("C14", "return returns", "return returns.reshape(batch, steps).T"),
     ),
     conventions=(LAYOUT, STARTS),
@@ -343,7 +343,7 @@ LAMBDA_CONTRACT = Contract(
         ),
     ),
     laws=(
-        SPLIT, COLUMNS, SCALE, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS,
+        SPLIT, COLUMNS, TERMINATED_WINS, UNREAD, PER_STEP_GAMMA, ENDS,
         Law("lambda-zero", "λ = 0 is the one-step target", check_lambda_zero, claim="C29"),
         reward_impulse(gamma_lambda_weights), bootstrap_impulse(gamma_lambda_weights),
     ),
