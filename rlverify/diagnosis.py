@@ -17,6 +17,7 @@ import numpy as np
 from rlverify.calling import Candidate, Result
 from rlverify.checking import (
     HARD,
+    MISBEHAVIOUR,
     LawSubject,
     check_behaviour,
     check_examples,
@@ -310,7 +311,6 @@ def matrix(
     """
     checks = [f"law: {law.name}" for law in contract.laws]
     checks += [f"example: {example.name}" for example in contract.examples]
-    checks += [f"behaviour: {kind}" for kind in ("raised", "shape")]
     rows = []
     for bug in contract.known_bugs:
         row = Row(bug, visibility(contract, bug, cases))
@@ -318,6 +318,9 @@ def matrix(
             contract, mutant(contract, bug), cases[:law_cases], first_only=first_only
         )
         rows.append(row)
+    # misbehaviour is checked for everybody; here it stands only where a known bug misbehaves
+    killing = {name for row in rows for name in row.killed_by}
+    checks += [name for kind in MISBEHAVIOUR if (name := f"behaviour: {kind}") in killing]
     return Matrix(contract, checks, rows, flagged_equivalents(contract, cases, law_cases))
 
 
