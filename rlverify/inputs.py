@@ -109,7 +109,7 @@ def recordings(draw: st.DrawFn, names: tuple[str, ...], kinds: tuple[str, ...]) 
     if kind == "chained":
         cut = cut_of(terminated, truncated)
         next_values = chained_next_values(values, next_values, cut)
-    gamma = draw(st.sampled_from((*DISCOUNTS, *["per step"] * 3)))
+    gamma = draw(st.sampled_from((*DISCOUNTS, *["per step"] * 5)))
     if gamma == "per step":
         gamma = rng.integers(0, 9, (steps, batch)) / 8
     arguments = {
@@ -153,7 +153,7 @@ def token_sequences(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
     garbage = draw(st.sampled_from(GARBAGE))
     everything = bool(mask.all())
     rewards, values = np.where(mask, rewards, garbage), np.where(mask, values, -garbage)
-    gamma = draw(st.sampled_from((*DISCOUNTS, *["per token"] * 3)))
+    gamma = draw(st.sampled_from((*DISCOUNTS, *["per token"] * 5)))
     if gamma == "per token":
         gamma = rng.integers(0, 9, (batch, length)) / 8
     arguments = {

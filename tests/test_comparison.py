@@ -116,7 +116,7 @@ def test_dropping_small_weights_is_caught_with_its_precision():
 
 def test_a_sum_from_the_large_end_exceeds_the_bound_of_the_backward_order():
     """Why the free bound counts N − 1 additions: adding 1000 small terms to a large one loses
-    them all. Σ (3k + 4) |term| is not order-free; this sum is 300 times beyond it."""
+    them all. Σ (3k + 4) |term| is not order-free; this sum is 200 times beyond it."""
     steps, u = 1000, 2.0**-24
     rewards = np.full((steps, 1), np.float32(0.9 * u), dtype=float)
     rewards[0] = 1

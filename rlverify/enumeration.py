@@ -1,0 +1,396 @@
+"""Every trajectory of a finite process with a horizon, together with its probability.
+
+A branch is one (action, next state) of positive probability in a state. The tree of all
+trajectories grows level by level: each level repeats the trajectories by the number of their
+branches and remembers, for each child, its parent and the branch taken. Walking back over the
+parents at the end gives one table [H, N] of branches, and every field is looked up in it. An
+episode that ended goes on through one branch of probability 1, the padding: `mask` is False
+there, actions and rewards are 0, and the state stays the one that was entered last.
+
+Axes are time-major: H steps, N trajectories. Numbers are float64, or `fractions.Fraction`
+objects where the policy is made of them; then nothing is rounded, and the entries of the
+process are taken as the fractions that they are.
+
+The one identity to remember: Σₙ Pₙ f(τₙ) = E f(τ), for any function f of a trajectory.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from numbers import Rational
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from rlverify.errors import Arguments, dtype_name
+from rlverify.tabular_envs.finite_mdp import FiniteMDP, require_distributions, require_float64
+
+Estimate = Callable[["Trajectories"], Any]  # what it gives is checked where it is used
+
+STEPS = 10_000_000  # of all trajectories together; some 50 bytes each
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Trajectories side by side; numbers are float64 or `Fraction` objects.
+
+    Attributes:
+        states: s₀ to s_H, [H+1, N]; row t+1 is what step t led to, also where it ended there.
+        actions: [H, N].
+        rewards: [H, N].
+        terminated: the process ended with this step, [H, N].
+        truncated: the horizon cut the trajectory after this step, [H, N].
+        mask: the step was taken; False is padding after an end, [H, N].
+        ratios: π(a|s) / b(a|s) of target and behaviour policy, 1 in the padding, [H, N].
+        probabilities: of the whole trajectory under the behaviour policy, [N].
+    """
+
+    states: Int[np.ndarray, "H+1 N"]
+    actions: Int[np.ndarray, "H N"]
+    rewards: Float[np.ndarray, "H N"]
+    terminated: Bool[np.ndarray, "H N"]
+    truncated: Bool[np.ndarray, "H N"]
+    mask: Bool[np.ndarray, "H N"]
+    ratios: Float[np.ndarray, "H N"]
+    probabilities: Float[np.ndarray, "N"]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the numbers are fractions."""
+        return self.probabilities.dtype == object
+
+    @property
+    def log_ratios(self) -> Float[np.ndarray, "H N"]:
+        """Logarithms of `ratios`, −∞ where the target policy never acts so, [H, N]."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.ratios.astype(np.float64)))
+
+    def select(self, columns: Sequence[int]) -> "Trajectories":
+        """Return some trajectories, in the given order; a column may come twice."""
+        index = list(columns)
+        return Trajectories(*(getattr(self, field.name)[..., index] for field in fields(self)))
+
+    def single(self, column: int) -> "Trajectories":
+        """Return one trajectory without its padding, [T, 1] with T ≤ H."""
+        steps = int(self.mask[:, column].sum())
+        one = self.select([column])
+        rows = {"states": steps + 1, "probabilities": 1}
+        return Trajectories(
+            *(getattr(one, field.name)[: rows.get(field.name, steps)] for field in fields(one))
+        )
+
+
+class _Branches(NamedTuple):
+    """One row for each (s, a, s′) that can happen, sorted by s; the last row is the padding."""
+
+    first: np.ndarray  # of each state's rows; the state after the last is "over"
+    fan: np.ndarray  # how many they are
+    action: np.ndarray
+    entered: np.ndarray
+    follows: np.ndarray  # what the next level continues from: `entered`, or "over"
+    terminal: np.ndarray
+    reward: np.ndarray
+    probability: np.ndarray
+    ratio: np.ndarray
+
+
+def lifted_entries(array: Any, exact: bool) -> Any:
+    """Return an array of float64 as it is or, for exact arithmetic, as `Fraction` objects."""
+    if not exact:
+        return array
+    entries = np.empty(array.shape, dtype=object)
+    entries.reshape(-1)[:] = [Fraction(x) for x in array.ravel().tolist()]
+    return entries
+
+
+def require_policy(function: str, mdp: Any, **policies: Any) -> bool:
+    """Refuse what is no policy of the process; return whether the policies are exact.
+
+    Exact are arrays of `Fraction`: their rows, and those of the process, must then sum to
+    exactly 1; else they may miss it by rounding.
+    """
+    if not isinstance(mdp, FiniteMDP):
+        raise TypeError(f"{function}: mdp came as {type(mdp).__name__}, wanted a FiniteMDP.")
+    arguments = Arguments(function, np.ndarray, exact=True)
+    for name, policy in policies.items():
+        arguments.floats("S A", **{name: policy})
+        if policy.shape != (mdp.states, mdp.actions):
+            raise ValueError(
+                f"{function}: {name} has shape {policy.shape}, but mdp has {mdp.states} states "
+                f"and {mdp.actions} actions; they must agree."
+            )
+        if policy.dtype == np.float64:
+            require_float64(function, **{name: policy})
+            require_distributions(function, name, policy)
+        else:
+            require_exact(function, name, policy)
+            _require_exact_rows(function, name, policy)
+    exact = any(policy.dtype == object for policy in policies.values())
+    if exact:
+        _require_exact_rows(function, "mdp.start", lifted_entries(mdp.start, True))
+        _require_exact_rows(function, "mdp.transition", lifted_entries(mdp.transition, True))
+    return exact
+
+
+def require_exact(function: str, name: str, array: Any) -> None:
+    """Refuse an array of objects that are not all rational numbers."""
+    if dtype_name(array) != "object":
+        raise TypeError(
+            f"{function}: {name} came as dtype {dtype_name(array)}, wanted Fraction objects."
+        )
+    for item in array.flat:
+        if isinstance(item, bool) or not isinstance(item, Rational):
+            raise TypeError(
+                f"{function}: {name} came with a {type(item).__name__} in it, "
+                f"wanted Fraction objects only."
+            )
+
+
+def _require_exact_rows(function: str, name: str, array: Any) -> None:
+    rows = array.reshape(-1, array.shape[-1]).tolist()
+    for row, where in zip(rows, np.ndindex(array.shape[:-1]), strict=True):
+        place = name + (str(list(where)) if where else "")
+        if min(row) < 0:
+            raise ValueError(f"{function}: {place} came with {min(row)}, wanted a probability.")
+        if sum(row) != 1:
+            raise ValueError(
+                f"{function}: {place} came with sum 1 + ({sum(row) - 1}), wanted exactly 1 for "
+                f"exact arithmetic; pass float64 policies or a process of dyadic numbers."
+            )
+
+
+def rational_policy(weights: Sequence[Sequence[int]]) -> Float[np.ndarray, "S A"]:
+    """Softmax of logits that are logarithms of integers, as fractions.
+
+        π(a|s) = w(s,a) / Σ_b w(s,b)        θ(s,a) = log w(s,a)
+
+    Source: none; a softmax of logarithms is a quotient.
+
+    Args:
+        weights: integers of at least 0, one row a state, each row with one above 0.
+
+    Returns:
+        [S, A] of `Fraction` objects, whose rows sum to exactly 1.
+
+    Raises:
+        ValueError: a weight is no such integer, a row is all 0, or rows differ in length.
+
+    Example:
+        >>> rational_policy([[1, 3]]).tolist()
+        [[Fraction(1, 4), Fraction(3, 4)]]
+    """
+    rows = [list(row) for row in weights]
+    if not rows or not rows[0] or len({len(row) for row in rows}) > 1:
+        raise ValueError(
+            f"rational_policy: weights came with rows of length {[len(row) for row in rows]}, "
+            f"wanted rows of one length of at least 1."
+        )
+    for row in rows:
+        whole = all(isinstance(w, int) and not isinstance(w, bool) and w >= 0 for w in row)
+        if not whole or sum(row) == 0:
+            raise ValueError(
+                f"rational_policy: weights came with the row {row}, wanted integers of at least "
+                f"0, not all of them 0."
+            )
+    policy = np.empty((len(rows), len(rows[0])), dtype=object)
+    policy.reshape(-1)[:] = [Fraction(w, sum(row)) for row in rows for w in row]
+    return policy
+
+
+def _branches(mdp: FiniteMDP, policy: Any, behaviour: Any, exact: bool) -> _Branches:
+    over = mdp.states
+    at = np.nonzero((behaviour[:, :, None] > 0) & (mdp.transition > 0))
+    state, action, entered = at
+    terminal = mdp.terminal[at]
+    fan = np.append(np.bincount(state, minlength=over), 1)
+    chance = behaviour[state, action] * lifted_entries(mdp.transition[at], exact)
+    return _Branches(
+        first=np.cumsum(fan) - fan,
+        fan=fan,
+        action=np.append(action, 0),
+        entered=np.append(entered, 0),
+        follows=np.append(np.where(terminal, over, entered), over),
+        terminal=np.append(terminal, False),
+        reward=np.append(lifted_entries(mdp.reward[at], exact), 0),
+        probability=np.append(chance, 1),
+        ratio=np.append(policy[state, action] / behaviour[state, action], 1),
+    )
+
+
+def enumerate_trajectories(
+    mdp: FiniteMDP,
+    policy: Float[np.ndarray, "S A"],
+    *,
+    horizon: int,
+    behaviour: Float[np.ndarray, "S A"] | None = None,
+    limit: int = STEPS,
+) -> Trajectories:
+    """Every trajectory of the first H steps that has a positive probability.
+
+        P(τ) = start(s₀) Πₜ b(aₜ|sₜ) P(sₜ₊₁|sₜ,aₜ)        over the steps t that were taken
+
+    Source: Sutton & Barto 2018, §5.5, the probability of a trajectory.
+    Ours: where b never takes an action that π takes, those trajectories are missing, as they
+        are from any sample; importance weighting is biased there, and the sum shows by how much.
+
+    Each probability carries at most 2·H roundings; in exact arithmetic there are none.
+
+    Args:
+        mdp: the process.
+        policy: target policy π(a|s), [S, A], float64 or `Fraction` objects; the same at all t.
+        horizon: number of steps H, at least 1; what has not ended by then is truncated.
+        behaviour: policy b that acts, like `policy`; None is `policy`.
+        limit: largest H·N.
+
+    Returns:
+        The trajectories, in lexicographic order of (s₀, a₀, s₁, a₁, …).
+
+    Raises:
+        TypeError: an argument is of another type or dtype.
+        ValueError: shapes disagree, a row is no distribution (in exact arithmetic: does not
+            sum to exactly 1), horizon is below 1, or H·N exceeds the limit.
+
+    Example:
+        >>> import numpy as np
+        >>> from rlverify.tabular_envs.environments import chain
+        >>> found = enumerate_trajectories(chain(1), np.full((2, 2), 0.5), horizon=2)
+        >>> found.actions.T.tolist(), found.probabilities.tolist()
+        ([[0, 0], [0, 1], [1, 0]], [0.25, 0.25, 0.5])
+        >>> found.mask.T.tolist()
+        [[True, True], [True, True], [True, False]]
+    """
+    function = "enumerate_trajectories"
+    behaviour = policy if behaviour is None else behaviour
+    exact = require_policy(function, mdp, policy=policy, behaviour=behaviour)
+    arguments = Arguments(function, np.ndarray)
+    arguments.count("horizon", horizon, least=1)
+    arguments.count("limit", limit, least=1)
+
+    table = _branches(mdp, policy, behaviour, exact)
+    here = starts = np.flatnonzero(mdp.start > 0)
+    probabilities = lifted_entries(mdp.start[starts], exact)
+    parents, taken = [], []
+    for _ in range(horizon):
+        fan = table.fan[here]
+        ends = np.cumsum(fan)
+        if int(ends[-1]) * int(horizon) > limit:
+            raise ValueError(
+                f"{function}: horizon came as {horizon}, with at least {int(ends[-1])} "
+                f"trajectories, wanted at most {limit} steps in all of them together; pass a "
+                f"shorter horizon, a smaller process or a larger limit."
+            )
+        parent = np.repeat(np.arange(here.size), fan)
+        branch = np.arange(int(ends[-1])) + np.repeat(table.first[here] - (ends - fan), fan)
+        probabilities = probabilities[parent] * table.probability[branch]
+        here = table.follows[branch]
+        parents.append(parent)
+        taken.append(branch)
+
+    steps = np.empty((horizon, here.size), dtype=np.intp)
+    index = np.arange(here.size)
+    for t in reversed(range(horizon)):
+        steps[t] = taken[t][index]
+        index = parents[t][index]
+
+    mask = steps < table.action.size - 1
+    terminated = table.terminal[steps]
+    truncated = np.zeros_like(mask)
+    truncated[-1] = mask[-1] & ~terminated[-1]
+    states = np.empty((horizon + 1, here.size), dtype=np.intp)
+    states[0] = starts[index]
+    for t in range(horizon):
+        states[t + 1] = np.where(mask[t], table.entered[steps[t]], states[t])
+    return Trajectories(
+        states,
+        table.action[steps],
+        table.reward[steps],
+        terminated,
+        truncated,
+        mask,
+        table.ratio[steps],
+        probabilities,
+    )
+
+
+def weighted_scores(
+    trajectories: Trajectories, policy: Float[np.ndarray, "S A"], weights: Float[np.ndarray, "H N"]
+) -> Float[np.ndarray, "N P"]:
+    """Scores of a softmax policy in its logits, weighted and summed over each trajectory.
+
+        Σₜ wₜ ∂log π(aₜ|sₜ)/∂θ        ∂log π(a|s)/∂θ(s,b) = [a = b] − π(b|s)
+
+    Source: Williams 1992, Machine Learning 8, §4, the characteristic eligibility; for a softmax,
+        Sutton & Barto 2018, exercise 13.3.
+
+    Args:
+        trajectories: of the process; padding contributes nothing, whatever its weight.
+        policy: probabilities π(a|s), [S, A], float64 or `Fraction` objects.
+        weights: [H, N]; with Σ_{k≥t} γᵏ rₖ this is REINFORCE with reward-to-go.
+
+    Returns:
+        [N, S·A], logit (s, a) at index s·A + a.
+
+    Raises:
+        TypeError: an argument is of another type or dtype.
+        ValueError: weights are not shaped as the trajectories, or policy lacks a state or action.
+    """
+    function = "weighted_scores"
+    _require_trajectories(function, trajectories)
+    Arguments(function, np.ndarray, exact=True).floats("S A", policy=policy)
+    Arguments(function, np.ndarray, exact=True).floats("H N", weights=weights)
+    if weights.shape != trajectories.mask.shape:
+        raise ValueError(
+            f"{function}: weights has shape {weights.shape}, but trajectories has shape "
+            f"{trajectories.mask.shape}; they must agree."
+        )
+    states, actions = policy.shape
+    if trajectories.states.max() >= states or trajectories.actions.max() >= actions:
+        raise ValueError(
+            f"{function}: policy came with shape {policy.shape}, wanted a row for every state "
+            f"and a column for every action of the trajectories."
+        )
+    exact = trajectories.exact
+    dtype = object if exact else np.result_type(policy, weights)
+    scores = np.zeros((trajectories.probabilities.size, states, actions), dtype=dtype)
+    for t in range(trajectories.mask.shape[0]):
+        real = np.flatnonzero(trajectories.mask[t])
+        at, weight = trajectories.states[t, real], weights[t, real]
+        scores[real, at] -= weight[:, None] * policy[at]
+        scores[real, at, trajectories.actions[t, real]] += weight
+    return scores.reshape(scores.shape[0], -1)
+
+
+def per_trajectory(function: Estimate) -> Estimate:
+    """Make an estimator of many trajectories from one of a single trajectory.
+
+        ĝ(τ₁…τ_N)ₙ = function(τₙ)
+
+    Source: none; a loop.
+
+    Args:
+        function: takes `Trajectories` of one trajectory without padding, [T, 1], gives [P].
+
+    Returns:
+        An estimator for `exact_expectation`, as fast as `function` is in a loop.
+
+    Raises:
+        TypeError: function cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"per_trajectory: function came as {type(function).__name__}, wanted a function."
+        )
+
+    def estimate(trajectories: Trajectories) -> Any:
+        count = trajectories.probabilities.size
+        return np.stack([function(trajectories.single(n)) for n in range(count)])
+
+    return estimate
+
+
+def _require_trajectories(function: str, trajectories: Any) -> None:
+    if not isinstance(trajectories, Trajectories):
+        raise TypeError(
+            f"{function}: trajectories came as {type(trajectories).__name__}, wanted Trajectories."
+        )
