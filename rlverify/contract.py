@@ -188,7 +188,7 @@ class Convention:
         edits: (right, wrong) pieces of the reference's source.
         helper: the function whose source is edited, where it is not the reference itself.
         inputs: what the candidate is given instead of the case.
-        outputs: turns the candidate's arrays back.
+        outputs: turns the candidate's arrays on a case back into the contract's.
         nearest: the nearest case that the reading can express; None where it can express all.
     """
 
@@ -198,7 +198,7 @@ class Convention:
     edits: tuple[tuple[str, str], ...] = ()
     helper: str = ""
     inputs: Callable[[Case], Case] | None = None
-    outputs: Callable[[Outputs], Outputs] | None = None
+    outputs: Callable[[Case, Outputs], Outputs] | None = None
     nearest: Callable[[Case], Case] | None = None
 
     @property

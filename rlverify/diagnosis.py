@@ -223,7 +223,9 @@ def follows(candidate: Candidate, convention: Convention, evidence: Evidence) ->
     for case, result in zip(judged, candidate.run(given, dtype), strict=True):
         if result.outputs is None or (result.failure and result.failure.kind in HARD):
             return False
-        outputs = convention.outputs(result.outputs) if convention.outputs else result.outputs
+        outputs = result.outputs
+        if convention.outputs is not None:
+            outputs = convention.outputs(case, outputs)
         known = truth(contract, case, dtype)
         if any(outputs[name].shape != known.value[name].shape for name in outputs):
             return False

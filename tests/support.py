@@ -258,6 +258,11 @@ def following(contract, convention):
         if convention.axis == "done":
             changed = {name: unshifted(arguments[name]) for name in ("terminated", "truncated")}
             return contract.reference(**{**arguments, **changed})
+        if convention.axis == "masked":
+            named = contract.named(contract.reference(**arguments))
+            mask = True if arguments["mask"] is None else arguments["mask"]
+            results = tuple(np.where(mask, array, 7.0) for array in named.values())
+            return results if len(results) > 1 else results[0]
         turned = {
             name: value.T.copy() if isinstance(value, np.ndarray) else value
             for name, value in arguments.items()

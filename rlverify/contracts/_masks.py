@@ -18,6 +18,7 @@ from rlverify.contract import (
     Example,
     KnownBug,
     Law,
+    Outputs,
     Subject,
 )
 from rlverify.contracts._recordings import exact, same
@@ -89,6 +90,19 @@ def garbage_law(array: str) -> Law:
             yield from same(subject, filled(garbage), wanted, filled(0.0))
 
     return Law("garbage-invisible", "NaN, inf and 2¹⁵ under the mask do not matter", check)
+
+
+def unspecified_where_masked(array: str) -> Convention:
+    """Return the convention that a result may hold anything where its input is masked."""
+
+    def outputs(case: Case, given: Outputs) -> Outputs:
+        mask = mask_of(case, array)
+        return {name: np.where(mask, values, 0) for name, values in given.items()}
+
+    return Convention(
+        "masked", "unspecified", "what stands at masked positions of a result is left open",
+        outputs=outputs,
+    )  # fmt: skip
 
 
 def bad_value(
@@ -239,6 +253,7 @@ NORMALIZE_CONTRACT = Contract(
             "eps", "clamp", "divides by the deviation, or by ε where that is larger",
             edits=(("(deviation + eps)", "(deviation if deviation > eps else eps)"),),
         ),
+        unspecified_where_masked("advantages"),
     ),
     bad_inputs=NORMALIZE_BAD,
     sizes=((1024,), (131072,)),

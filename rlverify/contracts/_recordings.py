@@ -373,7 +373,7 @@ def transposed(case: Case) -> Case:
     return case.but(**changes)
 
 
-def transposed_back(outputs: Outputs) -> Outputs:
+def transposed_back(case: Case, outputs: Outputs) -> Outputs:
     """Return batch-major outputs as time-major ones."""
     return {name: array.T for name, array in outputs.items()}
 

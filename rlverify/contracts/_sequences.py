@@ -25,6 +25,7 @@ from rlverify.contracts._masks import (
     garbage_law,
     mask_of,
     padding_law,
+    unspecified_where_masked,
     with_arrays,
 )
 from rlverify.contracts._recordings import equals_exactly, exact, same, transposed, transposed_back
@@ -243,6 +244,7 @@ SEQUENCE_CONTRACT = Contract(
             "layout", "time-major", "sequences are given and returned as [L, B]",
             inputs=transposed, outputs=transposed_back,
         ),
+        unspecified_where_masked("rewards"),
     ),
     bad_inputs=SEQUENCE_BAD,
     sizes=((64, 512), (512, 1024)),
