@@ -200,10 +200,11 @@ def rational_policy(weights: Sequence[Sequence[int]]) -> Float[np.ndarray, "S A"
 
 def _branches(mdp: FiniteMDP, policy: Any, behaviour: Any, exact: bool) -> _Branches:
     over = mdp.states
-    at = np.nonzero((behaviour[:, :, None] > 0) & (mdp.transition > 0))
-    state, action, entered = at
+    state, action, entered = at = np.nonzero((behaviour[:, :, None] > 0) & (mdp.transition > 0))
     terminal = mdp.terminal[at]
     fan = np.append(np.bincount(state, minlength=over), 1)
+    # fractions, for an integer divided by anything would be a float
+    nothing: Any = Fraction(0) if exact else 0.0
     chance = behaviour[state, action] * lifted_entries(mdp.transition[at], exact)
     return _Branches(
         first=np.cumsum(fan) - fan,
@@ -212,9 +213,9 @@ def _branches(mdp: FiniteMDP, policy: Any, behaviour: Any, exact: bool) -> _Bran
         entered=np.append(entered, 0),
         follows=np.append(np.where(terminal, over, entered), over),
         terminal=np.append(terminal, False),
-        reward=np.append(lifted_entries(mdp.reward[at], exact), 0),
-        probability=np.append(chance, 1),
-        ratio=np.append(policy[state, action] / behaviour[state, action], 1),
+        reward=np.append(lifted_entries(mdp.reward[at], exact), nothing),
+        probability=np.append(chance, nothing + 1),
+        ratio=np.append(policy[state, action] / behaviour[state, action], nothing + 1),
     )
 
 
@@ -299,8 +300,9 @@ def enumerate_trajectories(
     truncated[-1] = mask[-1] & ~terminated[-1]
     states = np.empty((horizon + 1, here.size), dtype=np.intp)
     states[0] = starts[index]
+    states[1:] = table.entered[steps]
     for t in range(horizon):
-        states[t + 1] = np.where(mask[t], table.entered[steps[t]], states[t])
+        np.copyto(states[t + 1], states[t], where=~mask[t])
     return Trajectories(
         states,
         table.action[steps],
@@ -352,7 +354,9 @@ def weighted_scores(
         )
     exact = trajectories.exact
     dtype = object if exact else np.result_type(policy, weights)
-    scores = np.zeros((trajectories.probabilities.size, states, actions), dtype=dtype)
+    # a fraction, for an integer zero divided by anything would be a float
+    zero = Fraction(0) if exact else 0.0
+    scores = np.full((trajectories.probabilities.size, states, actions), zero, dtype=dtype)
     for t in range(trajectories.mask.shape[0]):
         real = np.flatnonzero(trajectories.mask[t])
         at, weight = trajectories.states[t, real], weights[t, real]

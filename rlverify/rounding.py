@@ -12,9 +12,11 @@ same formula at unit roundoff u. With every computed operation obeying fl(x∘y)
     deviation   root of the summed squares of the roundings, as if they were independent
 
 What makes `free` order-free: any tree over N terms has N − 1 additions, and the relative
-error of each touches only terms below it. Multiplication by an exact power of two and
-addition of an exact zero round nothing and are not counted. A product of two sums is not
-expanded: each factor is first closed into one number with its own bound.
+error of each touches only terms below it; a factor taken out of a sum still is one product
+for each term in it. So `free` counts every product but those with an exact zero, while
+`running` knows that multiplication by an exact power of two rounds nothing. Addition of an
+exact zero is counted by neither. A product of two sums is not expanded: each factor is first
+closed into one number with its own bound.
 """
 
 import math
@@ -121,6 +123,9 @@ class Tracked:
     def _exact(self) -> bool:
         return self.running == 0 and self.weight == 0 and self.terms <= 1
 
+    def _is_zero(self) -> bool:
+        return self.value == 0 and self._exact()
+
     def _rounds_nothing(self) -> bool:
         """Whether multiplying by this number is exact: zero or a power of two, unrounded."""
         return self._exact() and (self.value == 0 or abs(math.frexp(self.value)[0]) == 0.5)
@@ -182,6 +187,8 @@ class Tracked:
         magnitude = a.magnitude * b.magnitude
         exact = a._rounds_nothing() or b._rounds_nothing()
         rounded = 0 if exact else 1
+        # another order may apply the inexact factor to a sum that the exact one is part of
+        product = 0 if a._is_zero() or b._is_zero() else 1
         return Tracked(
             value,
             a.u,
@@ -190,8 +197,8 @@ class Tracked:
             a.weight * b.magnitude
             + a.magnitude * b.weight
             + a.u * a.weight * b.weight
-            + rounded * magnitude,
-            a.depth + b.depth + rounded,
+            + product * magnitude,
+            a.depth + b.depth + product,
             abs(a.value) * b.running
             + abs(b.value) * a.running
             + a.u * a.running * b.running
@@ -215,8 +222,8 @@ class Tracked:
                 self.u,
                 self.magnitude * scale,
                 self.terms,
-                self.weight * scale + rounded * self.magnitude * scale,
-                self.depth + rounded,
+                self.weight * scale + self.magnitude * scale,
+                self.depth + 1,
                 self.running * scale + rounded * abs(value),
                 self.variance * scale**2 + rounded * value * value,
             )
