@@ -138,6 +138,16 @@ class Evidence:
         pairs = zip(self.cases, self.results, strict=True)
         return self.wrong > 0 and all(_same(result, answers(case)) for case, result in pairs)
 
+    def explained_by_both(self, one: KnownBug | Convention, other: KnownBug) -> bool:
+        """Whether the reference with the edits of both gives all of these results."""
+        if one.helper != other.helper:
+            return False
+        try:
+            both = edited(self.contract.reference, (*one.edits, *other.edits), one.helper)
+        except (EditError, SyntaxError):
+            return False  # they edit the same line
+        return self.explained_by(both)
+
     @property
     def only_long(self) -> bool:
         """Whether no short case is wrong."""
@@ -189,22 +199,13 @@ def diagnose(
     if evidence.only_long:  # a matter of size, not two mistakes of the known kinds
         return Diagnosis()
     for convention, bug in itertools.product(contract.conventions, contract.known_bugs):
-        if not convention.edits or convention.helper != bug.helper:
-            continue
-        try:
-            both = edited(contract.reference, (*convention.edits, *bug.edits), bug.helper)
-        except (EditError, SyntaxError):
-            continue  # they edit the same line
-        if evidence.explained_by(both):
+        if convention.edits and evidence.explained_by_both(convention, bug):
             return Diagnosis((bug,), convention)
     for first, second in itertools.combinations(contract.known_bugs, 2):
-        if first.helper != second.helper or citation(first.id) is citation(second.id):
-            continue
-        try:
-            both = edited(contract.reference, (*first.edits, *second.edits), first.helper)
-        except (EditError, SyntaxError):
-            continue  # they edit the same line
-        if evidence.explained_by(both):
+        # two variants of one mistake are not two mistakes
+        if citation(first.id) is not citation(second.id) and evidence.explained_by_both(
+            first, second
+        ):
             return Diagnosis((first, second), together=True)
     return Diagnosis()
 
