@@ -17,7 +17,7 @@ from rlverify.diagnosis import matrix
 from rlverify.examination import BUDGET, refuse_unknown
 from rlverify.judging import LAW_CASES, Verdict
 from rlverify.machine import machine, refuse_device
-from rlverify.preparation import Task, check_names, refuse_unknown_checks, usage
+from rlverify.preparation import check_names, refuse_unknown_checks, usage
 from rlverify.presentation import Desk, Progression
 from rlverify.serialization import (
     contract_record,
@@ -26,6 +26,7 @@ from rlverify.serialization import (
     row_record,
     verdict_record,
 )
+from rlverify.settings import Task
 from rlverify.tabulation import text
 
 

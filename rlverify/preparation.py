@@ -2,15 +2,12 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rlverify.settings import Settings, nearest
+from rlverify.settings import Settings, Task, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rlverify.contract import Contract
 
 
@@ -25,33 +22,6 @@ def usage() -> Iterator[None]:
         yield
     except ValueError as refusal:
         raise Usage(str(refusal)) from refusal
-
-
-@dataclass(frozen=True)
-class Task:
-    """One candidate to check; the fields are the arguments of `rlverify.check`.
-
-    Attributes:
-        target: names the function.
-        contract: what it is held to.
-        call: how it is called.
-        arrays: its array library.
-        layout: its layout.
-        dtype: the dtype it is judged in.
-        conventions: declared readings.
-        factor: declared constant bias.
-        excused: check → reason why it may fail.
-    """
-
-    target: str
-    contract: str
-    call: str | None = None
-    arrays: str | None = None
-    layout: str | None = None
-    dtype: str | None = None
-    conventions: tuple[str, ...] = ()
-    factor: Fraction | None = None
-    excused: "Mapping[str, str]" = field(default_factory=dict)
 
 
 def tasks(settings: Settings, asked: str | None, **options: Any) -> list[Task]:
@@ -73,10 +43,7 @@ def tasks(settings: Settings, asked: str | None, **options: Any) -> list[Task]:
                 "'rlverify list' shows all."
             )
         return [Task(target=asked, **given)]
-    configured = {
-        name: Task(**{key: value for key, value in vars(entry).items() if key != "name"})
-        for name, entry in settings.candidates.items()
-    }
+    configured = settings.candidates
     if asked is not None and asked not in configured:
         raise ValueError(
             f"target came as {asked!r}, wanted MODULE:FUNCTION, FILE.py:FUNCTION or a candidate "

@@ -32,13 +32,12 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
-class CandidateSettings:
-    """One table `[tool.rlverify.candidates.NAME]`.
+class Task:
+    """One candidate to check; the fields are the arguments of `rlverify.check`.
 
     Attributes:
-        name: NAME.
-        target: `MODULE:FUNCTION` or `FILE.py:FUNCTION`, as seen from the current folder.
-        contract: the contract it is held to; the key is `as`.
+        target: names the function.
+        contract: what it is held to.
         call: how it is called.
         arrays: its array library.
         layout: its layout.
@@ -48,7 +47,6 @@ class CandidateSettings:
         excused: check → reason why it may fail.
     """
 
-    name: str
     target: str
     contract: str
     call: str | None = None
@@ -74,7 +72,7 @@ class Settings:
     path: Path | None = None
     budget: int | None = None
     seed: int | None = None
-    candidates: Mapping[str, CandidateSettings] = field(default_factory=dict)
+    candidates: Mapping[str, Task] = field(default_factory=dict)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -171,7 +169,7 @@ class _Reader:
             raise self.refuse(where, f"{key} came as {value!r}, wanted a text.")
         return value
 
-    def candidate(self, name: str, entry: Any) -> CandidateSettings:
+    def candidate(self, name: str, entry: Any) -> Task:
         where = f"{TABLE}.candidates.{name}"
         self.is_table(entry, where)
         texts = ("target", "as", "call", "arrays", "layout", "dtype")
@@ -182,8 +180,7 @@ class _Reader:
             lacks = "target" if target is None else "as"
             such = "mine.py:compute" if target is None else "gae"
             raise self.refuse(where, f'lacks {lacks}, such as {lacks} = "{such}".')
-        return CandidateSettings(
-            name,
+        return Task(
             self.from_here(target),
             contract,
             found["call"],
