@@ -14,6 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from rlverify.checking import judge_case, truth
+from rlverify.comparison import rounded
+from rlverify.contracts import find
+from rlverify.twinning import Canonical, as_torch
+
 SHAPES = [(128, 8), (2048, 1), (2048, 8), (128, 4096), (1024, 256)]
 GAMMA, LAM = 0.99, 0.95
 JUDGED_COLUMNS = 4  # the reference takes microseconds an element
@@ -122,6 +127,48 @@ def copied(timed: Callable, recording: Recording) -> Callable:
         half = recording.rewards.numel() * (4 * words + flags) // 2  # read once, written once
         source, target = torch.zeros(half, dtype=torch.uint8), torch.ones(half, dtype=torch.uint8)
         timed(group, lambda: target.copy_(source))
+        assert not target.any()
+
+    return run
+
+
+@pytest.fixture
+def race(benchmark: Callable) -> Callable:
+    """Return a function that times one runner of a race: the fast version, a peer, or a copy.
+
+    What is timed is first judged by its contract, on the first of its sizes, in float32.
+    """
+
+    def run(name: str, shape: tuple[int, ...], function: Callable | None = None) -> None:
+        contract = find(name)
+        function = function or contract.fast
+        small = rounded(contract.sized(contract.sizes[0]), "float32")
+        result = Canonical(function, contract, "torch").run([small], "float32")[0]
+        found, worst = judge_case(small, result, truth(contract, small, "float32"), "timing")
+        assert found is None, f"{worst} bounds from the truth; nothing was timed"
+        case = contract.sized(shape)
+        arguments = as_torch(dict(case.arguments), "float32")
+        benchmark.group = f"{name} {'x'.join(map(str, shape))}"
+        benchmark.extra_info["elements"] = case[contract.first.name].size
+        benchmark(lambda: function(**arguments))
+
+    return run
+
+
+@pytest.fixture
+def race_copy(benchmark: Callable) -> Callable:
+    """Return a function that times a copy of the bytes that a contract's function moves."""
+
+    def run(name: str, shape: tuple[int, ...]) -> None:
+        contract = find(name)
+        case = contract.sized(shape)
+        arguments = as_torch(dict(case.arguments), "float32")
+        results = contract.named(contract.fast(**arguments)).values()
+        tensors = [v for v in (*arguments.values(), *results) if isinstance(v, torch.Tensor)]
+        half = max(sum(t.numel() * t.element_size() for t in tensors) // 2, 1)
+        source, target = torch.zeros(half, dtype=torch.uint8), torch.ones(half, dtype=torch.uint8)
+        benchmark.group = f"{name} {'x'.join(map(str, shape))}"
+        benchmark(lambda: target.copy_(source))
         assert not target.any()
 
     return run

@@ -6,6 +6,7 @@ the formula (`rounding.Tracked`), the reference's own rounding included. Nothing
 the few constants of policy stand here, each with its reason.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rlverify.contract import Case, Contract, Outputs
-from rlverify.rounding import PRECISIONS, Precision, Tracked, lifted
+from rlverify.rounding import PRECISIONS, Precision, Tracked, blurred, lifted
 
 # λ of the root-sum-square radius: λ = √(2 ln(2M/α)) with M = 10⁶ compared elements and a
 # false alarm in α = 10⁻⁶ of all runs (Higham and Mary 2019); it separates TIGHT from BOUND
@@ -101,7 +102,10 @@ def truth_of(
     """
     names = {"own": precision.unit, "ours": PRECISIONS["float64"].unit}
     with np.errstate(all="ignore"):  # NaN and inf are answers like others here
-        runs = {u: _tracked_run(contract, case, function, u) for u in set(names.values())}
+        runs = {
+            u: _tracked_run(contract, case, function, u, precision.storage)
+            for u in set(names.values())
+        }
         fields = [
             _truth_of_output(runs[names["own"]][name], runs[names["ours"]][name], precision)
             for name in contract.outputs
@@ -111,10 +115,13 @@ def truth_of(
 
 
 def _tracked_run(
-    contract: Contract, case: Case, function: Callable[..., Any] | None, u: float
+    contract: Contract, case: Case, function: Callable[..., Any] | None, u: float, stored: float
 ) -> Outputs:
     arguments = lifted(dict(case.arguments), lambda value: Tracked(value, u))
-    return contract.named((function or contract.reference)(**arguments))
+    for name in case.blurred:
+        arguments[name] = blurred(case[name], u, stored)
+    found = contract.named((function or contract.reference)(**arguments))
+    return {name: np.asarray(value, dtype=object) for name, value in found.items()}
 
 
 def _truth_of_output(own: np.ndarray, ours: np.ndarray, precision: Precision) -> list[np.ndarray]:
@@ -204,30 +211,56 @@ def effective_unit(got: Outputs, truth: Truth) -> float:
     return worst
 
 
+def _shifted(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 0:
+        return array
+    return np.roll(array, 1, axis=0 if array.shape[0] > 1 else -1)
+
+
 DECOYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "zeros": np.zeros_like,
     "shuffled": lambda array: array.reshape(-1)[::-1].reshape(array.shape),
-    "shifted": lambda array: np.roll(array, 1, axis=0 if array.shape[0] > 1 else -1),
+    "shifted": _shifted,
     "means": lambda array: np.full_like(array, array.mean()),
 }
+
+
+def _nonsense(truths: list[Truth], output: str) -> dict[str, list[tuple[np.ndarray, Truth]]]:
+    """Return the wrong answers to every case, by kind; kinds that are never wrong are left out."""
+    with np.errstate(all="ignore"):  # the mean of infinities is as good a decoy as any
+        found = {
+            name: [(decoy(truth.value[output]), truth) for truth in truths]
+            for name, decoy in DECOYS.items()
+        }
+    # a single number can be neither shuffled nor shifted, but taken for that of another case
+    found["exchanged"] = [
+        (other.value[output], truth)
+        for other, truth in itertools.pairwise(truths)
+        if other.value[output].shape == truth.value[output].shape
+    ]
+    return {
+        name: pairs
+        for name, pairs in found.items()
+        if any(not np.array_equal(wrong, truth.value[output]) for wrong, truth in pairs)
+    }
 
 
 def passing_decoys(truths: list[Truth]) -> list[str]:
     """Return which nonsense answers the tolerances of a run cannot reject.
 
-    Zeros, a shuffle, a shift in time and the mean are each held against every case of the
-    run; one rejected case is enough. A run whose tolerances exceed a tenth of the typical
-    size of the answer on half of its elements is vacuous whatever the decoys do.
+    Zeros, a shuffle, a shift in time, the mean and the answer to another case are each held
+    against every case of the run; one rejected case is enough. A run whose tolerances exceed a
+    tenth of the typical size of the answer on half of its elements is vacuous whatever the
+    decoys do.
     """
-    passing = []
-    for name, decoy in DECOYS.items():
-        rejected = any(
-            not agrees({output: decoy(truth.value[output])}, truth)
-            for truth in truths
-            for output in truth.value
-        )
-        if not rejected:
-            passing.append(name)
+    rejected: dict[str, bool] = {}
+    for output in truths[0].value if truths else ():
+        for name, pairs in _nonsense(truths, output).items():
+            found = any(not agrees({output: wrong}, truth) for wrong, truth in pairs)
+            rejected[name] = rejected.get(name, False) or found
+    passing = [name for name, found in rejected.items() if not found]
+    if truths and not rejected:  # every answer is zero
+        passing.append("zeros")
     wide, total = 0, 0
     for truth in truths:
         for output, value in truth.value.items():

@@ -5,6 +5,7 @@ and benchmarks all read the same record, so what is promised in one place is jud
 Nothing in this module knows an estimator.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from hypothesis.strategies import SearchStrategy
+
+from rlverify.errors import bound_axes, layer_parameters
 
 Outputs = dict[str, np.ndarray]
 
@@ -23,9 +26,10 @@ class Argument:
 
     Attributes:
         name: its canonical name.
-        kind: `float` (array), `flag` (boolean array), `mask` (boolean array or None),
-            `discount` (number in [0, 1] or array), `number`, `count` (integer).
-        axes: `"T B"`, `"B L"`, `"..."`; empty for a scalar.
+        kind: `float` (array), `integer` (int64 array), `flag` (boolean array), `mask` or `legal`
+            (boolean array or None), `discount` (number in [0, 1] or array), `number`, `count`
+            (integer), `switch` (bool), `choice` (word), `sizes` (tuple), `function`.
+        axes: `"T B"`, `"B L"`, `"... A"`; empty for a scalar.
     """
 
     name: str
@@ -34,8 +38,8 @@ class Argument:
 
     @property
     def is_array(self) -> bool:
-        """Whether the argument is always an array (a mask may be None)."""
-        return self.kind in ("float", "flag", "mask")
+        """Whether the argument is an array (a mask may be None)."""
+        return self.kind in ("float", "integer", "flag", "mask", "legal")
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,14 @@ class Case:
         arguments: the inputs; treat as read-only.
         kind: the class the inputs belong to, such as `free` or `chained`.
         label: where the case comes from, for reports.
+        blurred: arguments that the candidate's call cannot hand over exactly, because it takes
+            a rounded function of them (σ for log σ); an absolute error of their own size counts.
     """
 
     arguments: Mapping[str, Any]
     kind: str = "free"
     label: str = "drawn"
+    blurred: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
@@ -58,10 +65,13 @@ class Case:
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy cannot be sent to a process
+        return Case, (dict(self.arguments), self.kind, self.label, self.blurred)
+
     def but(self, **changes: Any) -> "Case":
         """Return the same case with some arguments (or its `kind`) exchanged."""
         kind = changes.pop("kind", self.kind)
-        return Case({**self.arguments, **changes}, kind, self.label)
+        return Case({**self.arguments, **changes}, kind, self.label, self.blurred)
 
     @property
     def size(self) -> int:
@@ -76,7 +86,7 @@ class Case:
                 parts.append((name, value.shape, value.tobytes()))
             else:
                 parts.append((name, value))
-        return tuple(parts)
+        return (*parts, self.blurred)
 
 
 class Subject(Protocol):
@@ -249,6 +259,13 @@ class Contract:
         exact: whether the reference takes `Fraction` objects.
         fast_absent: why there is no fast version, where there is none.
         long_cases: cases too long to draw often, judged in every run.
+        axes: of each output; none for those of the first float argument. Letters are those of
+            the arguments; `""` is a scalar; beside an argument of kind `sizes`, `O` is the last
+            of them and `P` the number of parameters.
+        returns: `float`, `integer` or `flag`: the dtype of the results.
+        good: a small good case whose axes differ in length; bad inputs spoil it, trial calls of
+            a stranger's function make use of it.
+        sized: a case of a benchmark size; the first of `sizes` is judged, the second timed.
     """
 
     name: str
@@ -271,6 +288,42 @@ class Contract:
     exact: bool = True
     fast_absent: str = ""
     long_cases: tuple[Case, ...] = ()
+    axes: tuple[str, ...] = ()
+    returns: str = "float"
+    good: Case | None = None
+    sized: Callable[[tuple[int, ...]], Case] | None = None
+
+    @property
+    def first(self) -> Argument:
+        """Return the argument whose shape the results follow: the first array of floats."""
+        arrays = (item for item in self.arguments if item.kind in ("float", "integer"))
+        return min(arrays, key=lambda item: item.kind != "float")
+
+    def shapes(self, case: Case) -> dict[str, tuple[int, ...]]:
+        """Return the shape that each output has on a case."""
+        if not self.axes:
+            return dict.fromkeys(self.outputs, case[self.first.name].shape)
+        lengths: dict[str, Any] = {}
+        for item in self.arguments:
+            if item.kind == "sizes":
+                sizes = case[item.name]
+                lengths |= {"O": sizes[-1], "P": layer_parameters(sizes)}
+            elif isinstance(case[item.name], np.ndarray) and item.axes:
+                # an argument that broadcasts may be smaller than its axes say
+                with contextlib.suppress(ValueError):
+                    lengths = {**bound_axes(item.axes, case[item.name].shape), **lengths}
+        return {
+            name: tuple(
+                length
+                for axis in axes.split()
+                for length in (lengths[axis] if axis == "..." else (lengths[axis],))
+            )
+            for name, axes in zip(self.outputs, self.axes, strict=True)
+        }
+
+    def dtype(self, dtype: str) -> str:
+        """Return the dtype of the results for inputs of a float dtype."""
+        return {"float": dtype, "integer": "int64", "flag": "bool"}[self.returns]
 
     def argument(self, name: str) -> Argument:
         """Return the argument of that name."""
@@ -278,6 +331,6 @@ class Contract:
 
     def named(self, result: Any) -> Outputs:
         """Return a reference's result as a dictionary of arrays by output name."""
-        if len(self.outputs) == 1:
+        if len(self.outputs) == 1 and not hasattr(result, "_fields"):
             return {self.outputs[0]: result}
         return {name: getattr(result, name) for name in self.outputs}

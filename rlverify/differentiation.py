@@ -12,6 +12,7 @@ import numpy as np
 
 from rlverify.comparison import ratios, stored_value
 from rlverify.contract import Case, Contract
+from rlverify.reference._functions import digamma, lgamma, reached, trigamma
 from rlverify.rounding import PRECISIONS, Tracked, lifted
 from rlverify.twinning import as_numpy, as_torch
 
@@ -77,6 +78,56 @@ class Dual:
             return Dual(root, 0 * self.slope)
         return Dual(root, self.slope / (2 * root))
 
+    def exp(self) -> "Dual":
+        """Return e^x; NumPy calls this and the following for objects."""
+        value = np.exp(self.value)
+        return Dual(value, self.slope * value)
+
+    def expm1(self) -> "Dual":
+        """Return e^x − 1."""
+        return Dual(np.expm1(self.value), self.slope * np.exp(self.value))
+
+    def log(self) -> "Dual":
+        """Return log x."""
+        return Dual(np.log(self.value), self.slope / self.value)
+
+    def log1p(self) -> "Dual":
+        """Return log(1 + x)."""
+        return Dual(np.log1p(self.value), self.slope / (1 + self.value))
+
+    def tanh(self) -> "Dual":
+        """Return tanh x."""
+        value = np.tanh(self.value)
+        # in this form, cancellation and all: it is how everybody's backward pass computes it
+        return Dual(value, self.slope * (1 - value * value))
+
+    def sin(self) -> "Dual":
+        """Return sin x."""
+        return Dual(np.sin(self.value), self.slope * np.cos(self.value))
+
+    def cos(self) -> "Dual":
+        """Return cos x."""
+        return Dual(np.cos(self.value), -(self.slope * np.sin(self.value)))
+
+    def lgamma(self) -> "Dual":
+        """Return log Γ(x)."""
+        return Dual(lgamma(self.value), self.slope * digamma(self.value))
+
+    def digamma(self) -> "Dual":
+        """Return ψ(x)."""
+        return Dual(digamma(self.value), self.slope * trigamma(self.value))
+
+    def reached(self, number: Any) -> "Dual":
+        """Return 1 where this number is at most another: a constant almost everywhere."""
+        return Dual(reached(self.value, self._lift(number).value))
+
+    def reaches(self, threshold: Any) -> "Dual":
+        """Return 1 where a threshold is at most this number."""
+        return self._lift(threshold).reached(self)
+
+    def __abs__(self) -> "Dual":
+        return -self if self.value < 0 else self
+
     def __float__(self) -> float:
         return float(self.value)
 
@@ -104,11 +155,10 @@ Real.register(Dual)
 
 def cotangents(contract: Contract, case: Case) -> dict[str, np.ndarray]:
     """Return fixed weights for every output element: odd eighths, exact in every dtype."""
-    shape = next(case[a.name].shape for a in contract.arguments if a.kind == "float")
-    size = int(np.prod(shape))
-    weights = {}
+    shapes, weights = contract.shapes(case), {}
     for i, name in enumerate(contract.outputs):
-        weights[name] = ((np.arange(size) * 2 + 1 + 4 * i) % 15 - 7).reshape(shape) / 8
+        size = int(np.prod(shapes[name]))
+        weights[name] = ((np.arange(size) * 2 + 1 + 4 * i) % 15 - 7).reshape(shapes[name]) / 8
     return weights
 
 
@@ -132,8 +182,8 @@ def exact_gradient(
             outputs = contract.named(contract.reference(**{**plain, argument: moved}))
         total = Tracked(0.0, u)
         for name, output in outputs.items():
-            for i in np.ndindex(output.shape):
-                item: Any = output[i]
+            for i in np.ndindex(np.shape(output)):
+                item: Any = np.asarray(output, dtype=object)[i]
                 slope = item.slope if isinstance(item, Dual) else 0
                 total = total + float(weights[name][i]) * slope
         gradient[index] = total.value

@@ -6,9 +6,11 @@ what was wanted, and the remedy where there is one.
 
 Arrays are looked at only through `shape` and `dtype`, so NumPy arrays and torch
 tensors are equally welcome. The axes of an array are named by a string such as
-`"T B"`; the first array that names an axis fixes its length for the others.
+`"T B"` or `"... A"`, whose dots stand for any leading axes; the first array that names
+an axis fixes its length for the others.
 """
 
+import itertools
 import math
 import numbers
 from fractions import Fraction
@@ -31,6 +33,28 @@ def _axes(axes: str) -> str:
     return "[" + ", ".join(axes.split()) + "]"
 
 
+def bound_axes(axes: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the length of each named axis of a shape; `...` stands for the leading lengths.
+
+    Raises:
+        ValueError: the shape has another number of axes.
+    """
+    names = axes.split()
+    named = [name for name in names if name != "..."]
+    leading = len(shape) - len(named)
+    if leading < 0 or (leading and names[:1] != ["..."]):
+        raise ValueError(f"bound_axes: shape came as {shape}, wanted {_axes(axes)}.")
+    lengths: dict[str, Any] = dict(zip(named, shape[leading:], strict=True))
+    if names[:1] == ["..."]:
+        lengths["..."] = tuple(shape[:leading])
+    return lengths
+
+
+def layer_parameters(sizes: tuple[int, ...]) -> int:
+    """Return how many numbers the weights and biases of a perceptron's layers are."""
+    return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+
+
 class Arguments:
     """Checks the arguments of one call, and remembers what they must agree with.
 
@@ -45,7 +69,8 @@ class Arguments:
         self.array_type = array_type
         self.exact = exact
         self.first: tuple[str, Any] | None = None  # the float array the others follow
-        self.shapes: dict[str, tuple[str, Any]] = {}
+        # of each named axis: the argument that fixed its length, the length, the argument's value
+        self.axes: dict[str, tuple[str, Any, Any]] = {}
 
     def _array(self, name: str, value: Any, axes: str, wanted: str) -> None:
         if not hasattr(value, "shape") or not hasattr(value, "dtype"):
@@ -61,7 +86,9 @@ class Arguments:
             )
         array: Any = value  # `array_type` is only known at run time
         shape = tuple(array.shape)
-        if axes != "..." and len(shape) != len(axes.split()):
+        try:
+            lengths = bound_axes(axes, shape)
+        except ValueError:
             remedy = ""
             if axes == "T B" and len(shape) == 1:
                 remedy = f"; for a single trajectory pass {name}[:, None]"
@@ -69,20 +96,18 @@ class Arguments:
                 remedy = f"; for a single sequence pass {name}[None, :]"
             raise ValueError(
                 f"{self.function}: {name} came with shape {shape}, wanted {_axes(axes)}{remedy}."
-            )
+            ) from None
         if 0 in shape:
             raise ValueError(
                 f"{self.function}: {name} came with shape {shape}, wanted at least one element."
             )
-        if axes in self.shapes:
-            other, known = self.shapes[axes]
-            if tuple(known.shape) != shape:
+        for axis, length in lengths.items():
+            other, known_length, known = self.axes.setdefault(axis, (name, length, value))
+            if known_length != length:
                 raise ValueError(
                     f"{self.function}: {name} has shape {shape}, but {other} has shape "
                     f"{tuple(known.shape)}; they must agree."
                 )
-        else:
-            self.shapes[axes] = (name, value)
         if self.first is not None:
             other, known = self.first
             if str(getattr(known, "device", "cpu")) != str(getattr(value, "device", "cpu")):
@@ -112,6 +137,86 @@ class Arguments:
                     f"{self.function}: {name} has dtype {dtype}, but {self.first[0]} has dtype "
                     f"{dtype_name(self.first[1])}; they must agree."
                 )
+
+    def broadcast(self, axes: str, **arrays: Any) -> None:
+        """Require float arrays that broadcast to a shape known by now, without enlarging it."""
+        wanted = tuple(
+            length
+            for name in axes.split()
+            for length in (self.axes[name][1] if name == "..." else (self.axes[name][1],))
+        )
+        like = self.axes[axes.split()[-1]][0]
+        for name, value in arrays.items():
+            known, self.axes = self.axes, {}  # its own axes need not agree with any
+            self.floats("...", **{name: value})
+            self.axes = known
+            shape = tuple(value.shape)
+            padded = (1,) * (len(wanted) - len(shape)) + shape
+            fits = len(padded) == len(wanted) and all(
+                length in (1, full) for length, full in zip(padded, wanted, strict=True)
+            )
+            if not fits:
+                raise ValueError(
+                    f"{self.function}: {name} has shape {shape}, but {like} has shape {wanted}; "
+                    f"they must broadcast to that shape."
+                )
+
+    def above(self, axes: str, bound: int, **arrays: Any) -> None:
+        """Require float arrays whose elements all lie above a bound."""
+        for name, value in arrays.items():
+            self.floats(axes, **{name: value})
+            if not bool((value > bound).all()):  # NaN fails here too
+                raise ValueError(
+                    f"{self.function}: {name} came with an element that is not above {bound}."
+                )
+
+    def between(self, axes: str, low: int, high: int, **arrays: Any) -> None:
+        """Require float arrays whose elements all lie strictly between two numbers."""
+        for name, value in arrays.items():
+            self.floats(axes, **{name: value})
+            if not bool(((value > low) & (value < high)).all()):
+                raise ValueError(
+                    f"{self.function}: {name} came with an element outside ({low}, {high})."
+                )
+
+    def actions(self, axes: str, *, below: int, **arrays: Any) -> None:
+        """Require int64 arrays of numbers from 0 to `below` - 1."""
+        for name, value in arrays.items():
+            self._integers(axes, name, value)
+            if not bool(((value >= 0) & (value < below)).all()):
+                outside = value[(value < 0) | (value >= below)]
+                raise ValueError(
+                    f"{self.function}: {name} came with {int(outside[0])} in it, wanted actions "
+                    f"in [0, {below})."
+                )
+
+    def integers(self, axes: str, *, least: int, **arrays: Any) -> None:
+        """Require int64 arrays of numbers of at least `least`."""
+        for name, value in arrays.items():
+            self._integers(axes, name, value)
+            if not bool((value >= least).all()):
+                raise ValueError(
+                    f"{self.function}: {name} came with {int(value[value < least][0])} in it, "
+                    f"wanted integers of at least {least}."
+                )
+
+    def _integers(self, axes: str, name: str, value: Any) -> None:
+        self._array(name, value, axes, "an integer")
+        if dtype_name(value) != "int64":
+            raise TypeError(
+                f"{self.function}: {name} came as dtype {dtype_name(value)}, wanted int64."
+            )
+
+    def legal(self, axes: str, legal: Any) -> None:
+        """Require a boolean array with a True in every row, or None for all True."""
+        if legal is None:
+            return
+        self.flags(axes, legal=legal)
+        if not bool(legal.any(-1).all()):
+            raise ValueError(
+                f"{self.function}: legal came with a row without a True element, wanted at least "
+                f"one legal action in each."
+            )
 
     def flags(self, axes: str, **arrays: Any) -> None:
         """Require boolean arrays."""
@@ -171,6 +276,47 @@ class Arguments:
                     f"{self.function}: {name} came as {value}, wanted a number in [0, 1]."
                 )
             self._exact_scalar(name, value)
+
+    def fraction(self, **scalars: Any) -> None:
+        """Require numbers in (0, 1]."""
+        for name, value in scalars.items():
+            self.number(name, value)
+            if not 0 < value <= 1:
+                raise ValueError(
+                    f"{self.function}: {name} came as {value}, wanted a number in (0, 1]."
+                )
+
+    def choice(self, name: str, value: Any, allowed: tuple[str, ...]) -> None:
+        """Require one of some words."""
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(
+                f"{self.function}: {name} came as {value!r}, wanted one of {', '.join(allowed)}."
+            )
+
+    def switch(self, **values: Any) -> None:
+        """Require bools."""
+        for name, value in values.items():
+            if not isinstance(value, bool):
+                raise TypeError(f"{self.function}: {name} came as {_kind(value)}, wanted a bool.")
+
+    def callable(self, **functions: Any) -> None:
+        """Require functions."""
+        for name, value in functions.items():
+            if not callable(value):
+                raise TypeError(
+                    f"{self.function}: {name} came as {_kind(value)}, wanted a function."
+                )
+
+    def sizes(self, sizes: Any) -> None:
+        """Require the widths of a perceptron's layers, the input's first."""
+        whole = isinstance(sizes, tuple) and all(
+            isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes
+        )
+        if not whole or len(sizes) < 2:
+            raise ValueError(
+                f"{self.function}: sizes came as {sizes!r}, wanted a tuple of at least two "
+                f"integers of at least 1."
+            )
 
     def count(self, name: str, value: Any, *, least: int) -> None:
         """Require an integer of at least `least`."""

@@ -12,11 +12,17 @@ from rlverify.contracts import find
 WIDTH = 100
 _KINDS = {
     "float": "numbers",
+    "integer": "integers",
     "flag": "booleans",
     "mask": "booleans, True where real, or None",
+    "legal": "booleans, True where the action is legal, or None",
     "discount": "a number in [0, 1], or one a step",
     "number": "a number",
     "count": "an integer",
+    "switch": "True or False",
+    "choice": "a word",
+    "sizes": "the widths of the layers, a tuple",
+    "function": "a function",
 }
 
 

@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from rlverify.elementary import FUNCTIONS, Elementary
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -56,7 +58,7 @@ PRECISIONS = {
 }
 
 
-class Tracked:
+class Tracked(Elementary):
     """A number together with what rounding may have done to it (see the module).
 
     All bounds are kept in units of u, to first order, and closed by `free_bound` and
@@ -314,6 +316,20 @@ Real.register(Tracked)  # so that argument checks take it for the number it is
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | int)
+
+
+def blurred(array: np.ndarray, u: float, stored: float) -> np.ndarray:
+    """Return tracked numbers known only to the rounding of a function e^x of them, both ways.
+
+    Whoever is given σ = e^x has it rounded once where it was computed and once where it was
+    stored, with unit roundoff `stored` (0: with u); x is then known to that absolute error.
+    """
+    numbers = np.empty(array.shape, dtype=object)
+    units = FUNCTIONS["exp"].units + max(1.0, stored / u)
+    for i in np.ndindex(array.shape):
+        value = float(array[i])
+        numbers[i] = Tracked(value, u, abs(value), 1, units, 0, units, units * units)
+    return numbers
 
 
 def lifted(arguments: dict[str, Any], number: Callable[[float], Any]) -> dict[str, Any]:

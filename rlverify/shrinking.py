@@ -24,33 +24,53 @@ def _array_axes(contract: Contract, case: Case) -> list[Argument]:
     return [a for a in contract.arguments if isinstance(case[a.name], np.ndarray)]
 
 
-def _without(case: Case, names: list[str], axis: int, index: int) -> Case:
-    return case.but(**{name: np.delete(case[name], index, axis=axis) for name in names})
+def _axes(contract: Contract, case: Case) -> dict[str, list[tuple[str, int]]]:
+    """Return for each axis the arrays that have it, each with the place, counted from the end.
+
+    Leading axes are told apart by how far they are from the named ones.
+    """
+    found: dict[str, list[tuple[str, int]]] = {}
+    sized = any(item.kind == "sizes" for item in contract.arguments)
+    for item in _array_axes(contract, case):
+        names = item.axes.split()
+        rank, named = case[item.name].ndim, [name for name in names if name != "..."]
+        places = {name: j - len(named) for j, name in enumerate(named) if len(named) - j <= rank}
+        if names[:1] == ["..."]:
+            places |= {f"...{j}": -len(named) - j for j in range(1, rank - len(named) + 1)}
+        for name, place in places.items():
+            if not sized or name == "N":  # the other axes belong to the sizes
+                found.setdefault(name, []).append((item.name, place))
+    return found
+
+
+def _kept(case: Case, places: list[tuple[str, int]], length: int, index: list[int]) -> Case:
+    return case.but(
+        **{
+            name: np.take(case[name], index, axis=place)
+            for name, place in places
+            if case[name].shape[place] == length  # what broadcasts has one entry for all
+        }
+    )
 
 
 def _shorter(contract: Contract, case: Case) -> Iterator[Case]:
     """Yield the case with one slice of one axis left out, halves first."""
-    arrays = _array_axes(contract, case)
-    names = [a.name for a in arrays]
-    shape = case[names[0]].shape
-    for axis in range(len(shape)):
-        length = shape[axis]
+    for places in _axes(contract, case).values():
+        length = max(case[name].shape[place] for name, place in places)
         if length > 3:
             half = length // 2
-            for keep in (slice(None, half), slice(half, None)):
-                index = [slice(None)] * len(shape)
-                index[axis] = keep
-                yield case.but(**{name: case[name][tuple(index)].copy() for name in names})
+            for keep in (range(half), range(half, length)):
+                yield _kept(case, places, length, list(keep))
         if length > 1:
             for i in reversed(range(length)):
-                yield _without(case, names, axis, i)
+                yield _kept(case, places, length, [j for j in range(length) if j != i])
 
 
 def _plainer(contract: Contract, case: Case) -> Iterator[Case]:
     """Yield the case with one flag, scalar or number made plainer."""
     for argument in contract.arguments:
         value = case[argument.name]
-        if argument.kind == "mask" and isinstance(value, np.ndarray) and value.all():
+        if argument.kind in ("mask", "legal") and isinstance(value, np.ndarray) and value.all():
             yield case.but(**{argument.name: None})
         if argument.kind == "discount" and isinstance(value, np.ndarray):
             yield from (case.but(**{argument.name: plain}) for plain in PLAIN_DISCOUNTS)
@@ -64,7 +84,8 @@ def _plainer(contract: Contract, case: Case) -> Iterator[Case]:
         value = case[argument.name]
         for index in np.ndindex(value.shape):
             if value.dtype == bool:
-                target = argument.kind == "mask"  # the plain mask is all real, the plain flag unset
+                # the plain mask is all real, the plain flag unset
+                target = argument.kind in ("mask", "legal")
                 if bool(value[index]) != target:
                     yield case.but(**{argument.name: _put(value, index, target)})
             else:

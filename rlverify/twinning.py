@@ -72,18 +72,20 @@ class Canonical:
             sentence = f"{self.name} raised {type(error).__name__}: {error}"
             return Result(None, Failure("raised", sentence, traceback.format_exc()))
         outputs, failure = {}, None
-        shape = next(case[a.name].shape for a in self.contract.arguments if a.kind == "float")
-        returned = ""
-        for name, array in named.items():
+        shapes, returned = self.contract.shapes(case), ""
+        for name, result in named.items():
+            array = result if hasattr(result, "dtype") else np.asarray(result)
             returned = str(array.dtype).removeprefix("torch.")
             outputs[name] = as_numpy(array)
-            if outputs[name].shape != shape:
+            if outputs[name].shape != shapes[name]:
                 sentence = (
-                    f"{self.name}: {name} came with shape {outputs[name].shape}, wanted {shape}"
+                    f"{self.name}: {name} came with shape {outputs[name].shape}, "
+                    f"wanted {shapes[name]}"
                 )
                 return Result(None, Failure("shape", sentence), returned)
-            if self.arrays == "torch" and returned != dtype:
-                sentence = f"{self.name}: {name} came as {returned}, wanted {dtype}"
+            wanted = self.contract.dtype(dtype)
+            if self.arrays == "torch" and returned != wanted:
+                sentence = f"{self.name}: {name} came as {returned}, wanted {wanted}"
                 failure = Failure("dtype", sentence)
         return Result(outputs, failure, returned)
 

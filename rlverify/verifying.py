@@ -5,9 +5,13 @@ environments, counts the laws held and the known bugs killed, checks the gradien
 it beside a copy of the same bytes.
 """
 
+import functools
 import math
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +21,7 @@ from rlverify.checking import drawn_cases, judge_case, truth
 from rlverify.citations import citation
 from rlverify.comparison import holds, rounded
 from rlverify.contract import Case, Contract
+from rlverify.contracts import find
 from rlverify.demonstration import arguments_of_run
 from rlverify.diagnosis import flagged_equivalents, killers, mutant, visibility
 from rlverify.differentiation import worst_gradient
@@ -87,7 +92,9 @@ class Row:
 def rollout_cases(contract: Contract, rollouts: Sequence[Rollout]) -> list[Case]:
     """Return recorded rollouts as cases of a contract, or none where it takes no recording."""
     names = [argument.name for argument in contract.arguments]
-    cases = []
+    cases: list[Case] = []
+    if contract.good is not None:  # it is about something else than recordings
+        return cases
     for rollout in rollouts:
         knobs = {"gamma": 0.99, "lam": 0.95, "n": 5, "ddof": 1, "eps": 1e-8, "mask": None}
         arrays = {
@@ -153,14 +160,42 @@ def rows(
         device: where the fast version runs.
         advance: told of every step, for a progress bar.
     """
-    rollouts = real_rollouts(seed=seed)
-    for contract in contracts:
-        advance(f"{contract.name}: known bugs")
-        mutants = mutants_of(contract, budget, seed)
-        drawn = drawn_cases(contract, budget, seed)
-        for dtype in dtypes:
-            advance(f"{contract.name} {dtype}")
-            yield row(contract, dtype, drawn, rollouts, mutants, device)
+    share = functools.partial(
+        _rows_of, dtypes=tuple(dtypes), budget=budget, seed=seed, device=device
+    )
+    workers = min(os.cpu_count() or 1, len(contracts)) if device == "cpu" else 1
+    if workers < 2:
+        for contract in contracts:
+            advance(contract.name)
+            yield from share(contract.name)
+        return
+    # processes of their own: what they time is run by one thread, and none shares its memory
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        try:
+            found = [(contract, pool.submit(share, contract.name)) for contract in contracts]
+            for contract, future in found:
+                advance(contract.name)
+                yield from future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@functools.cache
+def _rollouts(seed: int) -> tuple[Rollout, ...]:
+    return tuple(real_rollouts(seed=seed))
+
+
+def _rows_of(
+    name: str, *, dtypes: tuple[str, ...], budget: int, seed: int, device: str
+) -> list[Row]:
+    """Verify one function at every dtype."""
+    contract = find(name)
+    mutants = mutants_of(contract, budget, seed)
+    drawn = drawn_cases(contract, budget, seed)
+    rollouts = _rollouts(seed) if contract.good is None else ()
+    judged = dtypes if contract.fast is not None else ("float64",)
+    return [row(contract, dtype, drawn, rollouts, mutants, device) for dtype in judged]
 
 
 def row(
@@ -172,10 +207,9 @@ def row(
     device: str,
 ) -> Row:
     """Verify one function at one dtype."""
-    if contract.fast is None:
-        raise ValueError(f"row: {contract.name} has no fast version: {contract.fast_absent}.")
-    twin = Canonical(contract.fast, contract, "torch", device)
-    where = f"{contract.fast.__module__}:{getattr(contract.fast, '__name__', contract.name)}"
+    function = contract.fast or contract.reference  # alone, the reference has its laws to obey
+    twin = Canonical(function, contract, "torch" if contract.fast else "numpy", device)
+    where = f"{function.__module__}:{getattr(function, '__name__', contract.name)}"
     target = arguments_of_run(repr(where), contract)
     verdict = judge(contract, twin, [*drawn, *contract.long_cases], dtype, target=target)
     recorded = rollout_cases(contract, rollouts)
@@ -184,7 +218,7 @@ def row(
     )
     small = gradient_cases(contract, drawn)
     gradient = None
-    if contract.gradients:
+    if contract.gradients and contract.fast is not None:
         gradient = worst_gradient(
             contract, [rounded(case, dtype) for case in small if holds(case, dtype)], dtype, device
         )
@@ -192,7 +226,9 @@ def row(
     if dtype not in DTYPES:  # half precision cannot hold every input that a law asks for
         laws = [tally for tally in laws if tally.applied]
     held = sum(1 for tally in laws if tally.applied and not tally.failed)
-    seconds, elements, copying = timed(contract, dtype, device)
+    seconds, elements, copying = math.nan, 1, math.nan
+    if contract.fast is not None:
+        seconds, elements, copying = timed(contract, dtype, device)
     ok = (
         verdict.ok
         and (judged is None or judged.ok)
@@ -223,12 +259,13 @@ def gradient_cases(contract: Contract, drawn: Sequence[Case]) -> list[Case]:
 
 def case_size(contract: Contract, case: Case) -> int:
     """Return the number of elements of a case's first float array."""
-    first = next(argument for argument in contract.arguments if argument.kind == "float")
-    return int(case[first.name].size)
+    return int(case[contract.first.name].size)
 
 
 def timing_case(contract: Contract, shape: tuple[int, ...], seed: int = 0) -> Case:
     """Return a case of a given shape for timing: few ends, γ = 0.99, λ = 0.95, nothing masked."""
+    if contract.sized is not None:
+        return contract.sized(shape)
     rng = np.random.default_rng(seed)
     values: dict[str, object] = {}
     knobs = {"gamma": 0.99, "lam": 0.95, "n": 5, "ddof": 1, "eps": 1e-8}
@@ -254,15 +291,18 @@ def timed(contract: Contract, dtype: str, device: str) -> tuple[float, int, floa
     """
     import torch
 
-    axes = next(a.axes for a in contract.arguments if a.kind == "float")
-    shape = TIMED_SHAPE[::-1] if axes == "B L" else TIMED_SHAPE
-    judged = rounded(timing_case(contract, (32, 4)), dtype)
+    shape = TIMED_SHAPE[::-1] if contract.first.axes == "B L" else TIMED_SHAPE
+    small: tuple[int, ...] = (32, 4)
+    if contract.sized is not None:
+        small, shape = contract.sizes[0], contract.sizes[1]
+    judged = rounded(timing_case(contract, small), dtype)
     assert contract.fast is not None
     result = Canonical(contract.fast, contract, "torch", device).run([judged], dtype)[0]
     found, _ = judge_case(judged, result, truth(contract, judged, dtype), "timing")
     if found is not None:
         return math.nan, 1, math.nan
-    arguments = as_torch(dict(timing_case(contract, shape).arguments), dtype, device)
+    large = timing_case(contract, shape)
+    arguments = as_torch(dict(large.arguments), dtype, device)
     outputs = contract.named(contract.fast(**arguments))
     tensors: list[Any] = [v for v in arguments.values() if isinstance(v, torch.Tensor)]
     moved = sum(t.numel() * t.element_size() for t in (*tensors, *outputs.values()))
@@ -292,4 +332,4 @@ def timed(contract: Contract, dtype: str, device: str) -> tuple[float, int, floa
             copy.append(once(lambda: target.copy_(source)))
     finally:
         torch.set_num_threads(threads)
-    return min(call), int(np.prod(shape)), min(copy)
+    return min(call), case_size(contract, large), min(copy)

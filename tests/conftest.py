@@ -52,6 +52,10 @@ def pytest_generate_tests(metafunc):
     if topic is None or "contract" not in metafunc.fixturenames:
         return
     chosen = [contract for contract in contracts() if contract.topic == topic]
+    if metafunc.function.__name__.startswith(("test_twin", "test_gradient", "test_constants")):
+        chosen = [contract for contract in chosen if contract.fast is not None]
+    if metafunc.function.__name__.startswith("test_gradient"):
+        chosen = [contract for contract in chosen if contract.gradients]
     parts = {"law": "laws", "example": "examples", "bad": "bad_inputs", "bug": "known_bugs",
              "equivalent": "equivalents", "convention": "conventions"}  # fmt: skip
     part = next((name for name in parts if name in metafunc.fixturenames), None)

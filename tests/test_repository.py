@@ -97,6 +97,17 @@ def loaded_by(statement: str) -> set[str]:
 # topics and twins
 
 
+# functions that no contract can hold, and why; their topic's tests do
+WITHOUT_CONTRACT = {
+    "beta_sample": "draws from a generator: checked by distribution",
+}
+# functions that only PyTorch has a use for
+ONLY_FAST = {
+    "mlp_module": "the same network as a torch.nn.Module",
+    "flat_parameters": "the parameters of such a module as one vector",
+}
+
+
 def test_no_topic_is_left_out():
     assert sorted(contracts.TOPICS) == TOPICS != []
 
@@ -112,13 +123,13 @@ def test_twins_agree(topic: str):
     reference = public_functions(importlib.import_module(f"rlverify.reference.{topic}"))
     fast = public_functions(importlib.import_module(f"rlverify.fast.{topic}"))
     alone = {name for name, contract in contracts_of(topic).items() if contract.fast is None}
-    assert set(fast) == set(reference) - alone
+    assert set(fast) - set(ONLY_FAST) == set(reference) - alone
 
     def shape(function: Callable[..., object]) -> list[tuple[str, str, object]]:
         parameters = inspect.signature(function).parameters.values()
         return [(item.name, str(item.kind), item.default) for item in parameters]
 
-    for name in fast:
+    for name in set(fast) & set(reference) - set(WITHOUT_CONTRACT):
         assert shape(fast[name]) == shape(reference[name]), name
 
 
@@ -126,7 +137,7 @@ def test_twins_agree(topic: str):
 def test_every_function_has_a_contract(topic: str):
     reference = importlib.import_module(f"rlverify.reference.{topic}")
     found = contracts_of(topic)
-    assert set(found) == set(public_functions(reference))
+    assert set(found) == set(public_functions(reference)) - set(WITHOUT_CONTRACT)
     for name, contract in found.items():
         assert contract.topic == topic
         assert contract.reference is getattr(reference, name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.contract import Argument, Case, Contract
+from rlverify.contract import Case, Contract
 
 # by the axes of the contract's arrays: as they are, one by one, exchanged
 _LAYOUTS = {
@@ -24,7 +24,9 @@ _TAKEN_APART = {"columns": 1, "rows": 0}
 def layouts(contract: Contract) -> tuple[str, ...]:
     """Return the names of the layouts that a contract's arrays can have, its own first."""
     axes = {item.axes for item in contract.arguments if item.kind == "float"}
-    return _LAYOUTS.get(axes.pop() if len(axes) == 1 else "", ("as given",))
+    # results of other axes, such as a loss over all of it, cannot be laid back
+    alike = len(axes) == 1 and not contract.axes
+    return _LAYOUTS.get(axes.pop() if alike else "", ("as given",))
 
 
 def is_flags(value: Any) -> bool:
@@ -95,11 +97,13 @@ class Arrangement:
         return np.ascontiguousarray(arrays[0].T) if self.exchanged else arrays[0]
 
 
-def probe(arguments: tuple[Argument, ...]) -> Case:
+def probe(contract: Contract) -> Case:
     """Return a small case whose axes differ in length."""
+    if contract.good is not None:
+        return contract.good
     lengths = {"T": 3, "B": 2, "L": 3, "N": 4, "S": 5, "A": 2}
     values: dict[str, Any] = {}
-    for i, item in enumerate(arguments):
+    for i, item in enumerate(contract.arguments):
         axes = "T B" if item.axes == "..." else item.axes
         shape = tuple(lengths.get(axis, 2) for axis in axes.split())
         size = int(np.prod(shape))

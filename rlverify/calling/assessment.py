@@ -95,9 +95,9 @@ class Assessor:
 
     def _unreadable(self, case: Case, outcome: Outcome) -> Failure | None:
         """Return what is wrong with the type or shape of a result, if anything is."""
-        like = next(item.name for item in self.contract.arguments if item.kind == "float")
-        shape = self.arrangement.shape(case[like].shape)
+        like, shapes = self.contract.first.name, self.contract.shapes(case)
         for name, leaf in self.reading.leaves(outcome):
+            shape = self.arrangement.shape(shapes[name])
             if leaf is None:
                 remedy = (
                     "; is its return statement missing?" if outcome.returned == "NoneType" else "."
@@ -115,10 +115,11 @@ class Assessor:
                 )
             if leaf.array.shape != shape:
                 alone = "" if self.arrangement.axis is None else ", called with one trajectory"
+                told = f", the shape of {like}{alone}" if not self.contract.axes else ""
                 return Failure(
                     "shape",
-                    f"{self.name}: {name} came with shape {leaf.array.shape}, wanted {shape}, the "
-                    f"shape of {like}{alone}.",
+                    f"{self.name}: {name} came with shape {leaf.array.shape}, wanted "
+                    f"{shape}{told}.",
                 )
         return None
 
@@ -141,6 +142,8 @@ class Assessor:
         return None
 
     def _dtype(self, returned: str, dtype: str) -> Failure | None:
+        if self.contract.returns != "float":  # int32 holds an index as well as int64
+            return None
         if returned == dtype:
             return None
         return Failure(

@@ -21,17 +21,22 @@ from rlverify.contract import Argument, Case
 class Source:
     """One form in which facts of a case are handed over.
 
+    Where the form is a rounded function of an argument, the argument is *blurred*: what the
+    rounding costs is allowed for.
+
     Attributes:
         text: what it is, in terms of the contract's arguments.
         needs: arguments that the contract must have.
         tells: facts; names of arguments, or `done`, `done but last`, `last done`, `bootstrap`.
         build: computes it from the arguments of a case.
+        blurs: the argument that it cannot hand over exactly; empty for none.
     """
 
     text: str
     needs: tuple[str, ...]
     tells: tuple[str, ...]
     build: Callable[[Mapping[str, Any]], Any]
+    blurs: str = ""
 
 
 def _done(case: Mapping[str, Any]) -> np.ndarray:
@@ -114,6 +119,13 @@ SOURCES: dict[str, Source] = {
         ("gamma",),
         lambda case: np.broadcast_to(np.float64(case["gamma"]), case["rewards"].shape).copy(),
     ),
+    "std": Source(
+        "exp(log_std) (std)",
+        ("log_std",),
+        ("log_std",),
+        lambda case: np.exp(case["log_std"]),
+        blurs="log_std",
+    ),
     "steps": Source("T", ("rewards",), (), lambda case: int(case["rewards"].shape[0])),
     "batch": Source("B", ("rewards",), (), lambda case: int(case["rewards"].shape[1])),
 }
@@ -142,7 +154,7 @@ def untold(sources: Iterable[str], arguments: tuple[Argument, ...]) -> list[Argu
     return [
         item
         for item in arguments
-        if item.kind not in ("mask", "flag")
+        if item.kind not in ("mask", "legal", "flag")
         and item.name != "next_values"
         and item.name not in known
     ]
@@ -168,6 +180,7 @@ class Expression:
         scalars: discounts of which the call takes one for all steps.
         whole: masks for which the call does not take None.
         fixed: arguments whose value the function has built in.
+        blurred: arguments that it is given rounded functions of.
     """
 
     arguments: tuple[Argument, ...]
@@ -175,6 +188,7 @@ class Expression:
     scalars: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    blurred: tuple[str, ...] = ()
 
     def project(self, case: Case) -> Case:
         """Return the nearest case that the call expresses; the same object if it is that case."""
@@ -183,9 +197,10 @@ class Expression:
             self._project_argument(item, changed)
         self._project_ends(changed)
         chained = self._project_next_values(changed)
-        if all(_same(value, case[name]) for name, value in changed.items()):
+        same = all(_same(value, case[name]) for name, value in changed.items())
+        if same and case.blurred == self.blurred:
             return case
-        return Case(changed, "chained" if chained else case.kind, case.label)
+        return Case(changed, "chained" if chained else case.kind, case.label, self.blurred)
 
     def _project_argument(self, item: Argument, changed: dict[str, Any]) -> None:
         name, value = item.name, changed[item.name]
@@ -195,12 +210,13 @@ class Expression:
             changed[name] = float(value.flat[0])
         elif name in ("terminated", "truncated", "next_values"):
             return  # other sources may tell them too
-        elif item.kind == "mask" and value is None and name in self.whole:
-            like = next(changed[a.name] for a in self.arguments if a.kind == "float")
+        elif item.kind in ("mask", "legal") and value is None and name in self.whole:
+            # the arguments of its own axes; an argument that broadcasts comes later
+            like = next(changed[a.name] for a in self.arguments if a.axes == item.axes)
             changed[name] = np.ones(like.shape, dtype=bool)
-        elif item.kind == "mask" and name not in self.tells:
+        elif item.kind in ("mask", "legal") and name not in self.tells:
             changed[name] = None
-        elif item.is_array and item.kind != "mask" and name not in self.tells:
+        elif item.is_array and item.kind not in ("mask", "legal") and name not in self.tells:
             changed[name] = np.zeros_like(value)
 
     def _project_ends(self, changed: dict[str, Any]) -> None:
@@ -272,7 +288,13 @@ class Expression:
                 continue
             if item.kind == "mask":
                 found.append(f"no argument for {item.name}: every element is real")
+            elif item.kind == "legal":
+                found.append(f"no argument for {item.name}: every action is legal")
             elif item.kind == "float" and item.name != "next_values":
                 found.append(f"no argument for {item.name}: judged with zeros")
+        found += [
+            f"{name} is handed over as a rounded function of it: bounds allow for that rounding"
+            for name in self.blurred
+        ]
         found += [f"{name} is one number for all steps" for name in sorted(self.scalars)]
         return tuple(found)

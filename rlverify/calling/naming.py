@@ -45,6 +45,7 @@ SYNONYMS: dict[str, str] = {
     "ddof": "correction",
     "eps": "epsilon",
     "advantages": "advantage adv advs",
+    "std": "stds sigma sigmas scale stddev std_dev action_std",
 }
 _MEANING = {
     word: meaning for meaning, words in SYNONYMS.items() for word in [meaning, *words.split()]

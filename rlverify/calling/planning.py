@@ -159,7 +159,7 @@ def _expression(
         # without an annotation only a trial can tell (`probing`)
         if kinds.get(item.source) == "discount" and not (parameter and parameter.takes_array):
             scalars.add(item.source)
-        if kinds.get(item.source) == "mask" and not (parameter and parameter.takes_none):
+        if kinds.get(item.source) in ("mask", "legal") and not (parameter and parameter.takes_none):
             whole.add(item.source)
     for name, value in fixed.items():
         numbers = [item.name for item in arguments if not item.is_array]
@@ -180,4 +180,8 @@ def _expression(
             "parameter that does, or say what value is built in, such as "
             f'"where {built_in_values(missing)}".'
         )
-    return Expression(arguments, frozenset(tells), frozenset(scalars), frozenset(whole), fixed)
+    found = [source(item.source, names) for item in bindings if item.source]
+    blurred = tuple(sorted({told.blurs for told in found if told and told.blurs}))
+    return Expression(
+        arguments, frozenset(tells), frozenset(scalars), frozenset(whole), fixed, blurred
+    )

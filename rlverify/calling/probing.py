@@ -83,7 +83,7 @@ class Trial:
         Raises:
             CallError: what was told is impossible, or it is unclear which output is which.
         """
-        case = self.plan.expression.project(probe(self.contract.arguments))
+        case = self.plan.expression.project(probe(self.contract))
         outputs = self.contract.outputs
         failed: list[Assessor] = []
         returned: list[Assessor] = []
@@ -124,9 +124,9 @@ class Trial:
                 whole=plan.expression.whole - {name},
             )
             tried = replace(plan, expression=expression)
-            case = probe(self.contract.arguments)
-            first = next(item.name for item in self.contract.arguments if item.kind == "float")
-            value = None if name == "mask" else np.full(case[first].shape, 0.5)
+            case = probe(self.contract)
+            like = case[self.contract.first.name].shape
+            value = None if name in ("mask", "legal") else np.full(like, 0.5)
             case = expression.project(case.but(**{name: value}))
             outcomes = case_outcomes(self.engine, tried, [case], arrangement, dtype)[0]
             if assessor.result(case, outcomes, dtype).outputs is not None:
@@ -155,7 +155,7 @@ class Trial:
         flags = [item.name for item in self.contract.arguments if item.kind == "flag"]
         endless = {name: np.zeros_like(case[name]) for name in flags}
         plain = self.plan.expression.project(case.but(**endless))
-        first = next(item for item in self.contract.arguments if item.kind == "float")
+        first = self.contract.first
         changed = plain[first.name].copy()
         changed[-1, -1] += 8
         cases = [plain, self.plan.expression.project(plain.but(**{first.name: changed}))]

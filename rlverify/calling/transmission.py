@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 _ARRAY = "__array__"
-_DTYPES = ("float64", "bool")
+_DTYPES = ("float64", "int64", "bool")
 _LIMIT = 2**40  # a length beyond this is not a length
 
 

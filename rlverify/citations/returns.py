@@ -1,42 +1,8 @@
-"""Public reports of the mistakes that the known bugs reproduce.
+"""Reports on returns and advantages: families A, B and C."""
 
-One entry a mistake, by the id under which the contracts edit it into their references.
-Everything is told in our words; the link is to a thread or commit where it really happened.
-"""
+from rlverify.citations.record import Citation
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A mistake that somebody really made.
-
-    Attributes:
-        id: the id, such as `A1`.
-        name: short, in hyphens.
-        sentence: what the code does, and what it should do.
-        reports: `owner/repository#number` or `owner/repository@commit`; empty for folklore.
-    """
-
-    id: str
-    name: str
-    sentence: str
-    reports: tuple[str, ...] = ()
-
-    @property
-    def link(self) -> str:
-        """Return the address of the first report; empty for folklore."""
-        if not self.reports:
-            return ""
-        first = self.reports[0]
-        if "#" in first:
-            repository, number = first.split("#")
-            return f"https://github.com/{repository}/issues/{number}"
-        repository, commit = first.split("@")
-        return f"https://github.com/{repository}/commit/{commit}"
-
-
-_ENTRIES = (
+ENTRIES = (
     Citation(
         "A1",
         "mask-next-done",
@@ -233,70 +199,4 @@ _ENTRIES = (
         "subtracts the critic's normalised value from a return in real units",
         ("marlbenchmark/on-policy#12", "marlbenchmark/on-policy#13"),
     ),
-    Citation(
-        "E10",
-        "normalisation-without-eps",
-        "divides by the deviation alone: constant advantages become NaN",
-        ("hill-a/stable-baselines#723",),
-    ),
-    Citation(
-        "E11",
-        "normalisation-over-one-axis",
-        "normalises along the first axis only instead of over the whole batch",
-        ("tensorflow/agents#651",),
-    ),
-    Citation(
-        "E12",
-        "normalisation-includes-padding",
-        "lets padded elements into the mean and the deviation",
-        ("Stable-Baselines-Team/stable-baselines3-contrib#78",),
-    ),
-    Citation(
-        "E13",
-        "masked-mean-divides-by-all",
-        "divides a masked sum by the number of all elements, padding included",
-        ("Stable-Baselines-Team/stable-baselines3-contrib#78",),
-    ),
-    Citation(
-        "J5",
-        "naive-variance-cancellation",
-        "computes the variance as E[x²] − E[x]², which cancels when the mean is large",
-        ("openai/baselines#392", "ray-project/ray#53484"),
-    ),
-    Citation(
-        "K6",
-        "mask-by-multiplication",
-        "masks by multiplying with 0, so NaN or inf under the mask survives",
-        ("OpenRLHF/OpenRLHF#1314", "volcengine/verl#2377"),
-    ),
-    Citation(
-        "K23",
-        "padding-leaks",
-        "runs the recursion over padded tokens, whose values and rewards leak into real ones",
-        ("volcengine/verl#50", "volcengine/verl#1440", "alibaba/ROLL#447"),
-    ),
 )
-
-CITATIONS = {entry.id: entry for entry in _ENTRIES}
-
-# entries of the same families that no edit of these functions can express, and why
-LEFT_OUT = {
-    "A15": "a convention (brax: no λ in the first link); it is inferred and named as one",
-    "A20": "a loss multiplied as (B,) by (B, 1); it belongs to the losses",
-    "A23": "a recurrent critic advanced by the bootstrap call; these functions call no critic",
-    "B3": "the same edit as A17: the value after the reset is V of step t + 1",
-    "B7": "the rollout buffer stores the done mask as the time-limit mask; the same edit as B1",
-    "B8": "a reset row that is trained on; the recording excludes it, with a test",
-    "B9": "a replay target; it belongs to q_learning",
-    "B10": "a wrapper that the final observation bypasses; no estimator is involved",
-    "B11": "an actor fed with the final observation; no estimator is involved",
-    "C19": "normalised and real values mixed in a clipped loss; it belongs to ppo",
-    "E9": "the deviation of one element; both twins refuse it (see the bad inputs)",
-    "E15": "normalised twice, by group and by batch; it belongs to grpo",
-    "K26": "the KL of padding leaking into rewards; it belongs to grpo",
-}
-
-
-def citation(bug_id: str) -> Citation:
-    """Return the report behind a known bug; variants such as `A22a` share one."""
-    return CITATIONS[bug_id.rstrip("abcdefgh")]

@@ -1,0 +1,31 @@
+"""Functions of one number that NumPy has not, for floats and for numbers that know better.
+
+`np.exp(x)` on an object calls `x.exp()`; these do likewise, so that a reference can be run on
+numbers that carry their rounding errors or their derivatives. On floats they are SciPy's.
+"""
+
+from typing import Any
+
+from scipy import special
+
+
+def lgamma(x: Any) -> Any:
+    """Return log Γ(x) for x > 0."""
+    return x.lgamma() if hasattr(x, "lgamma") else special.gammaln(x)
+
+
+def digamma(x: Any) -> Any:
+    """Return ψ(x) = d/dx log Γ(x) for x > 0."""
+    return x.digamma() if hasattr(x, "digamma") else special.digamma(x)
+
+
+def trigamma(x: Any) -> Any:
+    """Return ψ′(x) for x > 0."""
+    return x.trigamma() if hasattr(x, "trigamma") else special.polygamma(1, x)[()]
+
+
+def reached(threshold: Any, number: Any) -> Any:
+    """Return 1 where threshold ≤ number, else 0; where rounding decides, both are right."""
+    if hasattr(threshold, "reached"):
+        return threshold.reached(number)
+    return number.reaches(threshold) if hasattr(number, "reaches") else int(threshold <= number)

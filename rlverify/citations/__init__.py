@@ -1,0 +1,33 @@
+"""Public reports of the mistakes that the known bugs reproduce.
+
+One entry a mistake, by the id under which the contracts edit it into their references.
+Everything is told in our words; the link is to a thread or commit where it really happened.
+"""
+
+from rlverify.citations import losses, policies, returns
+from rlverify.citations.record import Citation
+
+__all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
+
+CITATIONS = {entry.id: entry for module in (returns, policies, losses) for entry in module.ENTRIES}
+
+# entries of the same families that no edit of these functions can express, and why
+LEFT_OUT = {
+    "A15": "a convention (brax: no λ in the first link); it is inferred and named as one",
+    "A23": "a recurrent critic advanced by the bootstrap call; these functions call no critic",
+    "B3": "the same edit as A17: the value after the reset is V of step t + 1",
+    "B7": "the rollout buffer stores the done mask as the time-limit mask; the same edit as B1",
+    "B8": "a reset row that is trained on; the recording excludes it, with a test",
+    "B9": "a replay target; it belongs to q_learning",
+    "B10": "a wrapper that the final observation bypasses; no estimator is involved",
+    "B11": "an actor fed with the final observation; no estimator is involved",
+    "C19": "normalised and real values mixed in a clipped loss; it belongs to ppo",
+    "E9": "the deviation of one element; both twins refuse it (see the bad inputs)",
+    "E15": "normalised twice, by group and by batch; it belongs to grpo",
+    "K26": "the KL of padding leaking into rewards; it belongs to grpo",
+}
+
+
+def citation(bug_id: str) -> Citation:
+    """Return the report behind a known bug; variants such as `A22a` share one."""
+    return CITATIONS[bug_id.rstrip("abcdefgh")]

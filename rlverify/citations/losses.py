@@ -1,0 +1,103 @@
+"""Reports on normalisation, losses and updates: families E, F, J, K."""
+
+from rlverify.citations.record import Citation
+
+ENTRIES = (
+    Citation(
+        "E10",
+        "normalisation-without-eps",
+        "divides by the deviation alone: constant advantages become NaN",
+        ("hill-a/stable-baselines#723",),
+    ),
+    Citation(
+        "E11",
+        "normalisation-over-one-axis",
+        "normalises along the first axis only instead of over the whole batch",
+        ("tensorflow/agents#651",),
+    ),
+    Citation(
+        "E12",
+        "normalisation-includes-padding",
+        "lets padded elements into the mean and the deviation",
+        ("Stable-Baselines-Team/stable-baselines3-contrib#78",),
+    ),
+    Citation(
+        "E13",
+        "masked-mean-divides-by-all",
+        "divides a masked sum by the number of all elements, padding included",
+        ("Stable-Baselines-Team/stable-baselines3-contrib#78",),
+    ),
+    Citation(
+        "J5",
+        "naive-variance-cancellation",
+        "computes the variance as E[x²] − E[x]², which cancels when the mean is large",
+        ("openai/baselines#392", "ray-project/ray#53484"),
+    ),
+    Citation(
+        "K6",
+        "mask-by-multiplication",
+        "masks by multiplying with 0, so NaN or inf under the mask survives",
+        ("OpenRLHF/OpenRLHF#1314", "volcengine/verl#2377"),
+    ),
+    Citation(
+        "K23",
+        "padding-leaks",
+        "runs the recursion over padded tokens, whose values and rewards leak into real ones",
+        ("volcengine/verl#50", "volcengine/verl#1440", "alibaba/ROLL#447"),
+    ),
+    Citation(
+        "E5",
+        "ratio-identically-one",
+        "divides the probability by its own, detached copy: the ratio is 1 whatever the old policy "
+        "was, so nothing is corrected",
+        ("meta-pytorch/torchforge#571",),
+    ),
+    Citation(
+        "E6",
+        "ratio-inverted",
+        "takes the ratio the wrong way round, old policy over new",
+        (),
+    ),
+    Citation(
+        "F4",
+        "gaussian-kl-parenthesis",
+        "divides only the squared distance of the means by 2σ², not the variance beside it",
+        (),
+    ),
+    Citation(
+        "K12",
+        "advantages-not-unsqueezed",
+        "lets one number a sequence broadcast along the wrong axis; silent where both are as long",
+        ("huggingface/trl@4db63af98",),
+    ),
+    Citation(
+        "K13",
+        "leave-one-out-not-left-out",
+        "takes the mean over the whole group, its own member included, for the mean of the others",
+        (),
+    ),
+    Citation(
+        "K16",
+        "aggregation",
+        "averages the means of the sequences where all tokens should count alike, or the reverse",
+        ("huggingface/trl#3138", "sail-sg/understand-r1-zero#10"),
+    ),
+    Citation(
+        "K18",
+        "normaliser-counts-masked",
+        "masks elements from the sum but counts them in the denominator",
+        ("huggingface/trl@7c1fa85ad",),
+    ),
+    Citation(
+        "K20",
+        "ratio-sum-for-mean",
+        "sums where a mean over the real elements is meant: the result grows with the length",
+        ("huggingface/trl#5814", "huggingface/trl#5815"),
+    ),
+    Citation(
+        "K28",
+        "temperature-mismatch",
+        "divides log-probabilities by the temperature instead of logits, or forgets it on one side",
+        ("huggingface/trl#3029", "huggingface/trl#4159", "PrimeIntellect-ai/prime-rl#697"),
+    ),
+)
