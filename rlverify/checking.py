@@ -5,6 +5,7 @@ by hand, or plain misbehaviour (raising, wrong shape, overwriting inputs). Each 
 tally over all cases it could be applied to.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
+from hypothesis.strategies import SearchStrategy
 
 from rlverify.calling import Candidate, Failure, Result
 from rlverify.comparison import Distance, Truth, distance, holds, rounded, truth_of
@@ -29,6 +31,11 @@ def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:
     The same seed draws the same cases as long as the same modules are loaded: Hypothesis
     tries constants that it finds in the user's own modules.
     """
+    return list(_drawn(contract.inputs, budget, seed))
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn(inputs: SearchStrategy[Case], budget: int, seed: int) -> tuple[Case, ...]:
     cases: list[Case] = []
 
     @seeded(seed)
@@ -40,12 +47,12 @@ def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:
         derandomize=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(contract.inputs)
+    @given(inputs)
     def collect(case: Case) -> None:
         cases.append(case)
 
     collect()
-    return cases
+    return tuple(cases)
 
 
 # truths are asked for again by laws, conventions and known bugs; the oldest are forgotten
