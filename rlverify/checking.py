@@ -17,9 +17,12 @@ from hypothesis import seed as seeded
 from hypothesis.strategies import SearchStrategy
 
 from rlverify.calling import Candidate, Failure, Result
-from rlverify.comparison import Distance, Truth, distance, holds, rounded, truth_of
+from rlverify.comparison import Truth, distance, holds, rounded, truth_of
 from rlverify.contract import Case, Contract, Law, Outputs
+from rlverify.derivation import check_gradient
+from rlverify.differentiation import gradient_cases
 from rlverify.rounding import PRECISIONS
+from rlverify.tallying import Finding, Tally
 
 HARD = ("raised", "hung", "died", "memory", "shape", "type")
 """Kinds of failure after which there are no numbers to judge."""
@@ -116,54 +119,6 @@ class LawSubject:
     def bound(self, case: Case) -> Outputs:
         """Return how far each output may lie from the truth on this case."""
         return truth(self.contract, case, self.dtype).allowed
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, on one case.
-
-    Attributes:
-        check: the check that found it.
-        case: the inputs.
-        output: the output concerned.
-        distance: how far off, where numbers were compared.
-        failure: what else happened, where none were.
-    """
-
-    check: str
-    case: Case
-    output: str = ""
-    distance: Distance | None = None
-    failure: Failure | None = None
-
-
-@dataclass
-class Tally:
-    """How often a check was applied and how often it failed.
-
-    Attributes:
-        check: its name.
-        applied: on how many cases it said anything.
-        failed: on how many it found something.
-        worst: the worst error in units of what is allowed.
-        finding: the first thing found.
-        sentence: what the check holds the candidate to.
-    """
-
-    check: str
-    applied: int = 0
-    failed: int = 0
-    worst: float = 0.0
-    finding: Finding | None = None
-    sentence: str = ""
-
-    def add(self, finding: Finding | None, worst: float = 0.0) -> None:
-        """Count one case."""
-        self.applied += 1
-        self.worst = max(self.worst, worst)
-        if finding is not None:
-            self.failed += 1
-            self.finding = self.finding or finding
 
 
 def judge_case(
@@ -342,6 +297,11 @@ def run_checks(
     report.tallies += check_behaviour(projected, results)
     if any(result.outputs is not None for result in results):
         report.tallies += check_examples(contract, candidate, dtype)
+        if contract.gradient_judged:
+            advance("gradient")
+            report.tallies += check_gradient(
+                contract, candidate, gradient_cases(contract, projected), dtype
+            )
         subject = LawSubject(contract, candidate, dtype)
         short = [case for case in projected if case.label != "long"][:law_cases]
         for law in contract.laws:

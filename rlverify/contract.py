@@ -265,6 +265,8 @@ class Contract:
         returns: `float`, `integer` or `flag`: the dtype of the results.
         good: a small good case whose axes differ in length; bad inputs spoil it, trial calls of
             a stranger's function make use of it.
+        gradient_judged: whether the gradient of a stranger's function is judged too: it is what
+            such a function is for.
         sized: a case of a benchmark size; the first of `sizes` is judged, the second timed.
     """
 
@@ -290,6 +292,7 @@ class Contract:
     long_cases: tuple[Case, ...] = ()
     axes: tuple[str, ...] = ()
     returns: str = "float"
+    gradient_judged: bool = False
     good: Case | None = None
     sized: Callable[[tuple[int, ...]], Case] | None = None
 

@@ -9,14 +9,15 @@ from rlverify.checking import (
     HARD,
     LawSubject,
     Report,
-    Tally,
     expressed,
     judge_case,
     law_on_case,
     truth,
 )
 from rlverify.contract import Case, Contract
+from rlverify.derivation import CONSTANTS, GRADIENT, check_gradient
 from rlverify.shrinking import shrink
+from rlverify.tallying import Tally
 
 
 def smallest_case(report: Report, candidate: Candidate, tally: Tally) -> Case | None:
@@ -38,6 +39,9 @@ def smallest_case(report: Report, candidate: Candidate, tally: Tally) -> Case | 
             known = truth(contract, case, dtype)
         except (ValueError, TypeError, ZeroDivisionError):
             return False  # the reference refuses it: no input at all
+        if tally.check in (GRADIENT, CONSTANTS):
+            tallies = check_gradient(contract, candidate, [case], dtype)
+            return any(each.failed for each in tallies if each.check == tally.check)
         if law is not None:
             return law_on_case(law, subject, case)[0] is not None
         result = candidate.run([case], dtype)[0]
@@ -80,7 +84,15 @@ def arguments_of_run(function: str, contract: Contract, **how: str | None) -> st
     return f'{function}, inputs, contract="{contract.name}"{said}'
 
 
-def snippet(contract: Contract, candidate: Candidate, case: Case, dtype: str, target: str) -> str:
+def snippet(
+    contract: Contract,
+    candidate: Candidate,
+    case: Case,
+    dtype: str,
+    target: str,
+    *,
+    gradient: bool = False,
+) -> str:
     """Return a program that shows the candidate's answer beside the reference's.
 
     Args:
@@ -89,10 +101,15 @@ def snippet(contract: Contract, candidate: Candidate, case: Case, dtype: str, ta
         case: the inputs.
         dtype: the dtype it is given.
         target: from `arguments_of_run`.
+        gradient: whether the gradient is shown instead of the result.
     """
     lines = ["import numpy as np", "import rlverify", "", "inputs = dict("]
     lines += [f"    {name}={literal(value)}," for name, value in case.arguments.items()]
     lines += [")"]
+    if gradient:
+        lines += [f'print(rlverify.run("{contract.name}", inputs, gradient=True))']
+        lines += [f'print(rlverify.run({target}, dtype="{dtype}", gradient=True))']
+        return "\n".join(lines)
     known = truth(contract, case, dtype)
     result = candidate.run([case], dtype)[0]
     lines += [f'print(rlverify.run("{contract.name}", inputs))']

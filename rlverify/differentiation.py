@@ -5,6 +5,7 @@ numbers inside, that derivative comes with the bound on anybody's rounding. One 
 direction, so this is for small cases: gradients do not depend on size.
 """
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,8 +14,11 @@ import numpy as np
 from rlverify.comparison import ratios, stored_value
 from rlverify.contract import Case, Contract
 from rlverify.reference._functions import digamma, lgamma, reached, trigamma
-from rlverify.rounding import PRECISIONS, Tracked, lifted
+from rlverify.rounding import PRECISIONS, Tracked, blurred, lifted
 from rlverify.twinning import as_numpy, as_torch
+
+GRADIENT_CASES = 6
+GRADIENT_SIZES = range(4, 13)  # elements: enough for a step before and after an end
 
 
 class Dual:
@@ -167,28 +171,60 @@ def differentiable(contract: Contract, case: Case) -> list[str]:
     return [name for name in contract.gradients if isinstance(case[name], np.ndarray)]
 
 
+def gradient_cases(contract: Contract, drawn: Sequence[Case]) -> list[Case]:
+    """Return the few small cases on which a gradient is judged."""
+    small = [case for case in drawn if case_size(contract, case) in GRADIENT_SIZES]
+    return small[:: max(len(small) // GRADIENT_CASES, 1)]  # from all over: the first are plain
+
+
+def case_size(contract: Contract, case: Case) -> int:
+    """Return the number of elements of a case's first float array."""
+    return int(case[contract.first.name].size)
+
+
 def exact_gradient(
-    contract: Contract, case: Case, argument: str, dtype: str
+    contract: Contract,
+    case: Case,
+    argument: str,
+    dtype: str,
+    outputs: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradient of Σ weights · outputs with respect to one argument, and its bound."""
+    """Return the gradient of Σ weights · outputs with respect to one argument, and its bound.
+
+    Args:
+        contract: the function.
+        case: the inputs.
+        argument: an array of floats.
+        dtype: in whose arithmetic the bound is meant.
+        outputs: those that count; None for all.
+    """
     u, weights = PRECISIONS[dtype].unit, cotangents(contract, case)
     array = case[argument]
     gradient, allowed = np.zeros(array.shape), np.zeros(array.shape)
     plain = lifted(dict(case.arguments), lambda value: Dual(Tracked(value, u), Tracked(0.0, u)))
+    for name in case.blurred:
+        known = blurred(case[name], u, PRECISIONS[dtype].storage)
+        plain[name] = np.vectorize(lambda x: Dual(x, Tracked(0.0, u)), otypes=[object])(known)
     for index in np.ndindex(array.shape):
         moved = plain[argument].copy()
         moved[index] = Dual(Tracked(float(array[index]), u), Tracked(1.0, u))
         with np.errstate(all="ignore"):
-            outputs = contract.named(contract.reference(**{**plain, argument: moved}))
+            results = contract.named(contract.reference(**{**plain, argument: moved}))
         total = Tracked(0.0, u)
-        for name, output in outputs.items():
+        for name, output in results.items():
+            if outputs is not None and name not in outputs:
+                continue
             for i in np.ndindex(np.shape(output)):
                 item: Any = np.asarray(output, dtype=object)[i]
                 slope = item.slope if isinstance(item, Dual) else 0
                 total = total + float(weights[name][i]) * slope
         gradient[index] = total.value
         allowed[index] = total.free_bound()
-    return gradient, allowed
+    precision = PRECISIONS[dtype]
+    # the reference's own derivative is rounded in float64, the gradient as it is stored
+    allowed = allowed * (1 + PRECISIONS["float64"].unit / precision.unit)
+    allowed = allowed + precision.storage * np.abs(gradient) + precision.storage_tiny
+    return stored_value(gradient, dtype), allowed
 
 
 def torch_gradient(
@@ -220,10 +256,5 @@ def worst_gradient(contract: Contract, cases: list[Case], dtype: str, device: st
         found = torch_gradient(contract, case, dtype, device)
         for name, got in found.items():
             wanted, allowed = exact_gradient(contract, case, name, dtype)
-            precision = PRECISIONS[dtype]
-            # the reference's own derivative is rounded in float64, the gradient as it is stored
-            allowed = allowed * (1 + PRECISIONS["float64"].unit / precision.unit)
-            allowed = allowed + precision.storage * np.abs(wanted) + precision.storage_tiny
-            wanted = stored_value(wanted, dtype)
             worst = max(worst, float(ratios(got, wanted, allowed).max(initial=0.0)))
     return worst

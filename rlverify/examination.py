@@ -12,6 +12,7 @@ from rlverify.checking import drawn_cases, expressed
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import arguments_of_run
+from rlverify.differentiation import cotangents, differentiable, exact_gradient
 from rlverify.judging import Verdict, judge
 from rlverify.rounding import PRECISIONS
 
@@ -135,8 +136,13 @@ def run(
     arrays: str | None = None,
     layout: str | None = None,
     dtype: str = "float64",
+    gradient: bool = False,
 ) -> dict[str, np.ndarray]:
     """Run a function on canonical inputs, called as `check` would call it.
+
+    With `gradient`, the derivative of Σ weights · results is wanted instead, with the weights
+    that `check` takes (`rlverify.differentiation.cotangents`): of a contract's reference in the
+    arrays through which gradients flow, of a candidate, by its own autograd, in all it is given.
 
     Args:
         function: the name of a contract (its reference runs), a function, or a string that
@@ -147,9 +153,10 @@ def run(
         arrays: as for `check`.
         layout: as for `check`.
         dtype: as for `check`.
+        gradient: whether the gradient is wanted instead of the result.
 
     Returns:
-        The outputs by canonical name, as float64.
+        The outputs by canonical name, as float64; the gradient by canonical argument.
 
     Raises:
         ValueError: the function cannot be called, or failed.
@@ -158,13 +165,29 @@ def run(
         if not isinstance(function, str):
             raise ValueError("run: contract came as None, wanted the name of a contract.")
         known = find(function)
+        if gradient:
+            case = Case(inputs)
+            names = differentiable(known, case)
+            return {name: exact_gradient(known, case, name, dtype)[0] for name in names}
         return known.named(known.reference(**inputs))
     candidate, _ = open_candidate(function, find(contract), call=call, arrays=arrays, layout=layout)
     try:
         (case,) = expressed(candidate, [Case(inputs)], dtype)
+        if gradient:
+            return _gradient(candidate, find(contract), case, dtype)
         result = candidate.run([case], dtype)[0]
         if result.outputs is None:
             raise ValueError(result.failure.sentence if result.failure else "no arrays returned")
         return result.outputs
     finally:
         candidate.close()
+
+
+def _gradient(
+    candidate: Candidate, contract: Contract, case: Case, dtype: str
+) -> dict[str, np.ndarray]:
+    found = candidate.gradients([case], dtype, lambda given: cotangents(contract, given))
+    if found is None or found[0].arrays is None:
+        failure = found[0].failure if found else None
+        raise ValueError(failure.sentence if failure else f"{candidate.name}: has no gradient.")
+    return found[0].arrays

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from rlverify.calling import Candidate
-from rlverify.checking import Report, Tally, run_checks, truth
+from rlverify.checking import Report, run_checks, truth
 from rlverify.citations import Citation
 from rlverify.comparison import agrees, passing_decoys
 from rlverify.contract import Case, Contract
 from rlverify.demonstration import smallest_case, snippet
+from rlverify.derivation import CONSTANTS, GRADIENT
 from rlverify.diagnosis import Diagnosis, diagnose
 from rlverify.grading import (
     bias_factor,
@@ -29,6 +30,7 @@ from rlverify.grading import (
     worst_grade,
 )
 from rlverify.rounding import PRECISIONS
+from rlverify.tallying import Tally
 
 LAW_CASES = 60
 
@@ -151,7 +153,8 @@ def judge(
         advance("shrinking")
         smallest = smallest_case(report, candidate, broken[0])
         if smallest is not None:
-            text = snippet(contract, candidate, smallest, dtype, target)
+            derived = broken[0].check in (GRADIENT, CONSTANTS)
+            text = snippet(contract, candidate, smallest, dtype, target, gradient=derived)
     worst, where = worst_error(report)
     precision = PRECISIONS[dtype]
     return Verdict(
@@ -265,6 +268,16 @@ def _unexplained(report: Report, broken: Sequence[Tally]) -> str:
         if failure is not None and (not numbers or first is behaviour):
             count = f" (on {behaviour.failed} of {behaviour.applied} cases)"
             return failure.sentence.rstrip(".") + count
+    if first.check in (GRADIENT, CONSTANTS) and first.finding is not None:
+        failure, away = first.finding.failure, first.finding.distance
+        if failure is not None:
+            return failure.sentence
+        if away is not None:
+            index = ", ".join(map(str, away.index))
+            return (
+                f"its values are right, its gradient is not: {first.finding.output}[{index}] is "
+                f"{away.got:.6g}, wanted {away.wanted:.6g}"
+            )
     if first.check == "reference":
         real, claimed = effective_precision(report), PRECISIONS[report.dtype].unit
         coarse = _agrees_in(report, "float32") if report.dtype == "float64" else False

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from rlverify.checking import HARD, Tally
+from rlverify.checking import HARD
 from rlverify.citations import LEFT_OUT, citation
 from rlverify.diagnosis import LEAST_VISIBLE, Matrix
 from rlverify.explanation import WIDTH, explain, explanation
 from rlverify.judging import Verdict
 from rlverify.tabulation import Column, clean, labelled, table, text, wrapped
+from rlverify.tallying import Tally
 from rlverify.verifying import Row
 
 __all__ = [

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from rlverify.calling import Candidate
-from rlverify.checking import Report, Tally, judge_case, truth
+from rlverify.checking import Report, judge_case, truth
 from rlverify.citations import citation
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
@@ -29,6 +29,7 @@ from rlverify.demonstration import smallest_case, snippet
 from rlverify.examination import check, open_candidate
 from rlverify.judging import Verdict
 from rlverify.preparation import check_names, refuse_unknown_checks
+from rlverify.tallying import Tally
 
 __all__ = ["conformance"]
 

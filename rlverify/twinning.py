@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.calling import Failure, Result
+from rlverify.calling import Failure, Gradient, Result
 from rlverify.contract import Case, Contract
 
 
@@ -60,6 +60,12 @@ class Canonical:
     def run(self, cases: Sequence[Case], dtype: str) -> list[Result]:
         """Run the function on every case."""
         return [self._run(case, dtype) for case in cases]
+
+    def gradients(
+        self, cases: Sequence[Case], dtype: str, weights: Callable[[Case], dict[str, np.ndarray]]
+    ) -> list[Gradient] | None:
+        """Return None: the gradient of a twin is judged by `differentiation.worst_gradient`."""
+        return None
 
     def _run(self, case: Case, dtype: str) -> Result:
         try:

@@ -24,15 +24,13 @@ from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import arguments_of_run
 from rlverify.diagnosis import flagged_equivalents, killers, mutant, visibility
-from rlverify.differentiation import worst_gradient
+from rlverify.differentiation import case_size, gradient_cases, worst_gradient
 from rlverify.inputs import cut_of
 from rlverify.judging import LAW_CASES, Verdict, judge
 from rlverify.recording import Rollout, real_rollouts
 from rlverify.twinning import Canonical, as_torch
 
 DTYPES = ("float64", "float32")
-GRADIENT_CASES = 6
-GRADIENT_SIZES = range(4, 13)  # elements: enough for a step before and after an end
 TIMED_SHAPE = (2048, 8)
 TIMED_SECONDS = 0.15
 
@@ -249,17 +247,6 @@ def row(
         seconds / copying,
         ok,
     )
-
-
-def gradient_cases(contract: Contract, drawn: Sequence[Case]) -> list[Case]:
-    """Return the few small cases on which the gradient is judged."""
-    small = [case for case in drawn if case_size(contract, case) in GRADIENT_SIZES]
-    return small[:: max(len(small) // GRADIENT_CASES, 1)]  # from all over: the first are plain
-
-
-def case_size(contract: Contract, case: Case) -> int:
-    """Return the number of elements of a case's first float array."""
-    return int(case[contract.first.name].size)
 
 
 def timing_case(contract: Contract, shape: tuple[int, ...], seed: int = 0) -> Case:

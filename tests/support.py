@@ -24,11 +24,15 @@ from rlverify.checking import (
 )
 from rlverify.comparison import DECOYS, holds, ratios, rounded
 from rlverify.diagnosis import matrix, mutant
-from rlverify.differentiation import differentiable, worst_gradient
+from rlverify.differentiation import (
+    GRADIENT_SIZES,
+    case_size,
+    differentiable,
+    worst_gradient,
+)
 from rlverify.judging import judge
 from rlverify.rounding import PRECISIONS, Tracked, exactly, is_exact_number, lifted
 from rlverify.twinning import Canonical, as_numpy, as_torch
-from rlverify.verifying import GRADIENT_SIZES, case_size
 
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)

@@ -11,7 +11,6 @@ from rich.text import Text
 
 import rlverify
 from rlverify import contracts
-from rlverify.checking import Tally
 from rlverify.citations import citation
 from rlverify.contract import Case
 from rlverify.diagnosis import Matrix
@@ -28,6 +27,7 @@ from rlverify.reporting import (
 )
 from rlverify.serialization import document, plain, verdict_record
 from rlverify.tabulation import Column, clean, labelled, table, text, wrapped
+from rlverify.tallying import Tally
 from rlverify.verifying import Mutants, Row
 
 CONTRACT = contracts.find("td_error")

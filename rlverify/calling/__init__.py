@@ -18,8 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from rlverify.calling.arrangement import layouts
-from rlverify.calling.assessment import Failure, Result
+from rlverify.calling.assessment import Failure, Gradient, Result
 from rlverify.calling.declaration import CallError, parse
 from rlverify.calling.description import describe
 from rlverify.calling.invocation import PRINTED, Call, Outcome, dtypes, invoke
@@ -28,7 +30,7 @@ from rlverify.calling.planning import Plan, plan
 from rlverify.calling.probing import Engine, Trial, case_outcomes
 from rlverify.contract import Case, Contract
 
-__all__ = ["CallError", "Candidate", "Failure", "Result", "in_process"]
+__all__ = ["CallError", "Candidate", "Failure", "Gradient", "Result", "in_process"]
 
 
 class Candidate(Protocol):
@@ -62,6 +64,12 @@ class Candidate(Protocol):
 
     def run(self, cases: Sequence[Case], dtype: str) -> list[Result]:
         """Call the function on admitted cases."""
+        ...
+
+    def gradients(
+        self, cases: Sequence[Case], dtype: str, weights: Callable[[Case], dict[str, np.ndarray]]
+    ) -> list[Gradient] | None:
+        """Return the gradient of Σ weights · results in each array; None if it has no autograd."""
         ...
 
     def close(self) -> None:
@@ -128,6 +136,28 @@ class _Planned:
             self.assessor.result(case, group, dtype)
             for case, group in zip(cases, outcomes, strict=True)
         ]
+
+    def gradients(
+        self, cases: Sequence[Case], dtype: str, weights: Callable[[Case], dict[str, np.ndarray]]
+    ) -> list[Gradient] | None:
+        """Return the gradient of Σ weights · results in each array that is handed over as it is.
+
+        None where the candidate's arrays have no autograd, or another layout than the contract.
+        """
+        arrangement, plan = self.assessor.arrangement, self.plan
+        plain = arrangement.axis is None and not arrangement.exchanged
+        floats = [item.name for item in self.contract.arguments if item.kind == "float"]
+        names = {(b.parameter or b.source): b.source for b in plan.bindings if b.source in floats}
+        if self.arrays == "numpy" or not plain or not names or not self.assessor.works:
+            return None
+        calls = []
+        for group, case in enumerate(cases):
+            (arguments,) = arrangement.parts(plan.arguments(case.arguments))
+            told = weights(case)
+            leaves = tuple((label, told[name]) for name, label in self.assessor.reading.places)
+            calls.append(Call(tuple(arguments), plan.positional, group, (tuple(names), leaves)))
+        outcomes = self.engine.run(calls, self.arrays, dtype)
+        return [self.assessor.gradient(outcome, names) for outcome in outcomes]
 
     def close(self) -> None:
         """End what runs on the candidate's behalf."""

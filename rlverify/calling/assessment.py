@@ -46,6 +46,19 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Gradient:
+    """The gradient of a candidate's results, by its own autograd.
+
+    Attributes:
+        arrays: by canonical argument, in float64; None where the results carry no gradient.
+        failure: why there is none, where that is a failure.
+    """
+
+    arrays: dict[str, np.ndarray] | None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
 class Assessor:
     """Reads outcomes of one candidate.
 
@@ -82,6 +95,14 @@ class Assessor:
         failure = next((item for item in misuses if item), None) or self._dtype(returned, dtype)
         outputs = {name: self.arrangement.gathered(arrays) for name, arrays in parts.items()}
         return Result(outputs, failure, returned, printed)
+
+    def gradient(self, outcome: Outcome, names: dict[str, str]) -> Gradient:
+        """Return what a call for the gradient came to; `names` are canonical, by parameter."""
+        failure = self._stopped(outcome)
+        if failure is not None or not outcome.leaves:
+            return Gradient(None, failure)
+        arrays = {names[leaf.label]: leaf.array for leaf in outcome.leaves}
+        return Gradient({name: array for name, array in arrays.items() if array is not None})
 
     def _stopped(self, outcome: Outcome) -> Failure | None:
         """Return why a call did not come to its end, if it did not."""

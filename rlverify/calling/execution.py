@@ -194,7 +194,10 @@ def _answer_calls(function: Callable[..., Any], order: dict[str, Any], outbox: A
     lost = None  # the group whose result is lost already
     for item in order["calls"]:
         arguments = tuple((name, value) for name, value in item["arguments"])
-        call = Call(arguments, item["positional"], item["group"])
+        sought = item["sought"]
+        if sought is not None:
+            sought = (tuple(sought[0]), tuple((label, array) for label, array in sought[1]))
+        call = Call(arguments, item["positional"], item["group"], sought)
         if call.group == lost:
             send(outbox, None)
             continue

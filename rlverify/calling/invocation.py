@@ -28,11 +28,14 @@ class Call:
         positional: how many of them, from the first, are passed by position.
         group: calls of one group are the parts of one result; after a failure the rest of
             the group is not run.
+        sought: names of arguments, and weights of the result's leaves by label: then the gradient
+            of Σ weights · leaves with respect to each is wanted, not the result.
     """
 
     arguments: tuple[tuple[str, Any], ...]
     positional: int
     group: int = 0
+    sought: tuple[tuple[str, ...], tuple[tuple[str, np.ndarray], ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,8 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
     A `KeyboardInterrupt` passes through: in this process it is the user's. (A worker process
     does not get the user's, and catches it.)
     """
+    if call.sought is not None:
+        return _derived(function, call, library, dtype)
     passed = [(name, build(value, library, dtype)) for name, value in call.arguments]
     arrays = [(name, value) for name, value in passed if _is_mutable(value)]
     before = [_bits(value) for _, value in arrays]
@@ -271,3 +276,64 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
         overwrote=overwrote,
         aliased=aliased,
     )
+
+
+# --- the gradient, by the candidate's own autograd -------------------------------------
+
+
+def _weighted(result: Any, weights: Mapping[str, Any]) -> Any:
+    """Return Σ weights · leaves of a result."""
+    parts = dict(_parts(result)[1])
+    return sum((weight * parts[label]).sum() for label, weight in weights.items())
+
+
+def _derived(function: Callable[..., Any], call: Call, library: str, dtype: str) -> Outcome:
+    """Return the gradient that a call's result has in some arguments.
+
+    There are no leaves where the result carries no gradient at all.
+    """
+    assert call.sought is not None
+    names, weights = call.sought[0], dict(call.sought[1])
+    passed = {name: build(value, library, dtype) for name, value in call.arguments}
+
+    def run(changed: Mapping[str, Any]) -> Any:
+        given = [(name, changed.get(name, value)) for name, value in passed.items()]
+        return function(
+            *(value for _, value in given[: call.positional]), **dict(given[call.positional :])
+        )
+
+    try:
+        if library == "torch":
+            found = _torch_gradient(run, {name: passed[name] for name in names}, weights)
+        else:
+            jax = importlib.import_module("jax")
+            found = jax.grad(lambda changed: _weighted(run(changed), weights))(
+                {name: passed[name] for name in names}
+            )
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return failed(error)
+    leaves = []
+    for name, gradient in (found or {}).items():
+        read = _numbers(gradient)
+        leaves.append(Leaf(name, "gradient", dtype, read[0] if read else None))
+    return Outcome(structure="names", returned="gradient", leaves=tuple(leaves))
+
+
+def _torch_gradient(
+    run: Callable[[Mapping[str, Any]], Any], inputs: dict[str, Any], weights: dict[str, Any]
+) -> dict[str, Any] | None:
+    torch = importlib.import_module("torch")
+    for tensor in inputs.values():
+        tensor.requires_grad_()
+    like = next(iter(inputs.values()))
+    tensors = {label: torch.as_tensor(weight).to(like) for label, weight in weights.items()}
+    total = _weighted(run(inputs), tensors)
+    if not isinstance(total, torch.Tensor) or not total.requires_grad:
+        return None
+    gradients = torch.autograd.grad(total, list(inputs.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(tensor) if gradient is None else gradient
+        for (name, tensor), gradient in zip(inputs.items(), gradients, strict=True)
+    }
