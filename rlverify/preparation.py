@@ -61,11 +61,13 @@ def tasks(settings: Settings, asked: str | None, **options: Any) -> list[Task]:
 def check_names(contract: "Contract") -> list[str]:
     """Return the name of every check that a candidate for a contract goes through."""
     from rlverify.checking import MISBEHAVIOUR
+    from rlverify.derivation import CONSTANTS, GRADIENT
 
     return [
         "reference",
         *(f"behaviour: {kind}" for kind in MISBEHAVIOUR),
         *(f"example: {example.name}" for example in contract.examples),
+        *((GRADIENT, CONSTANTS) if contract.gradient_judged else ()),
         *(f"law: {law.name}" for law in contract.laws),
     ]
 
