@@ -167,6 +167,7 @@ class Distance:
 
 def ratios(got: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """Return error over allowance, elementwise; patterns of NaN and inf are judged first."""
+    allowed = np.where(np.isnan(allowed), np.inf, allowed)  # 0 · ∞: nothing is known
     with np.errstate(all="ignore"):
         error = np.abs(got - wanted)
         ratio = np.where(error == 0, 0.0, error / allowed)  # 0/0 is no error, x/0 infinite
@@ -265,7 +266,8 @@ def passing_decoys(truths: list[Truth]) -> list[str]:
     for truth in truths:
         for output, value in truth.value.items():
             scale = float(np.sqrt(np.mean(value**2)))
-            wide += int((truth.allowed[output] > VACUOUS_SHARE * scale).sum()) if scale else 0
+            # a bound that is not known (NaN) is as wide as can be
+            wide += int((~(truth.allowed[output] <= VACUOUS_SHARE * scale)).sum()) if scale else 0
             total += value.size if scale else 0
     if total and 2 * wide > total:
         passing.append("anything (the tolerance exceeds a tenth of the answer)")

@@ -10,6 +10,7 @@ import rlverify
 from rlverify.checking import truth
 from rlverify.comparison import (
     DECOYS,
+    Truth,
     agrees,
     distance,
     effective_unit,
@@ -183,3 +184,11 @@ def test_scalars_are_rounded_to_what_the_dtype_computes_in(dtype):
 
 def test_check_is_reachable_from_the_package():
     assert rlverify.check(GAE.reference, "gae", budget=20).ok
+
+
+def test_a_bound_that_is_not_known_allows_everything_and_is_vacuous():
+    """0 · ∞ in a bound must not turn into a silent yes of the comparison alone."""
+    got, wanted = np.array([1.0, 2.0]), np.array([1.0, 3.0])
+    assert ratios(got, wanted, np.array([np.nan, np.nan])).tolist() == [0.0, 0.0]
+    known = Truth({"x": wanted}, {"x": np.full(2, np.nan)}, {}, {})
+    assert "anything (the tolerance exceeds a tenth of the answer)" in passing_decoys([known])
