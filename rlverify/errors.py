@@ -179,6 +179,15 @@ class Arguments:
                     f"{self.function}: {name} came with an element outside ({low}, {high})."
                 )
 
+    def within(self, axes: str, low: int, high: int, **arrays: Any) -> None:
+        """Require float arrays whose elements all lie between two numbers or at one of them."""
+        for name, value in arrays.items():
+            self.floats(axes, **{name: value})
+            if not bool(((value >= low) & (value <= high)).all()):
+                raise ValueError(
+                    f"{self.function}: {name} came with an element outside [{low}, {high}]."
+                )
+
     def actions(self, axes: str, *, below: int, **arrays: Any) -> None:
         """Require int64 arrays of numbers from 0 to `below` - 1."""
         for name, value in arrays.items():
