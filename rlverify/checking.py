@@ -171,14 +171,15 @@ def law_on_case(law: Law, subject: LawSubject, case: Case) -> tuple[Finding | No
     """Apply a law to one case; the worst ratio is None where it had nothing to say."""
     found, worst, said = None, 0.0, False
     try:
-        for claim in law.check(subject, case):
-            if claim.got.size == 0:
-                continue
-            said = True
-            away = distance(claim.got, claim.wanted, claim.allowed)
-            worst = max(worst, away.ratio)
-            if away.ratio > 1 and found is None:
-                found = Finding(f"law: {law.name}", case, distance=away)
+        with np.errstate(all="ignore"):  # what is wrong may be NaN or inf
+            for claim in law.check(subject, case):
+                if claim.got.size == 0:
+                    continue
+                said = True
+                away = distance(claim.got, claim.wanted, claim.allowed)
+                worst = max(worst, away.ratio)
+                if away.ratio > 1 and found is None:
+                    found = Finding(f"law: {law.name}", case, distance=away)
     except Inexpressible:
         pass  # what was claimed before still counts
     except Misbehaved as misbehaviour:

@@ -131,6 +131,52 @@ ENTRIES = (
         ("tensorforce/tensorforce#94", "openai/baselines#121"),
     ),
     Citation(
+        "D22",
+        "epsilon-inverted",
+        "explores with probability 1 − ε and is greedy with probability ε",
+        ("MorvanZhou/Reinforcement-learning-with-tensorflow#151",),
+    ),
+    Citation(
+        "D23",
+        "epsilon-mass-lost",
+        "gives the greedy action 1 − ε and the others ε/A each, where either 1 − ε + ε/A or "
+        "ε/(A − 1) is meant: the probabilities do not sum to 1",
+        ("NeuromatchAcademy/course-content#446",),
+    ),
+    Citation(
+        "D24",
+        "reduced-over-the-batch",
+        "takes a maximum or a sum over the whole batch instead of over the actions of one state",
+        (
+            "p-christ/Deep-Reinforcement-Learning-Algorithms-with-PyTorch#55",
+            "facebookresearch/Pearl#133",
+        ),
+    ),
+    Citation(
+        "D25",
+        "exponential-overflow",
+        "exponentiates logits as they are: infinity over infinity where one is large, and 0 over "
+        "0 where all are small",
+        ("keras-rl/keras-rl#25",),
+    ),
+    Citation(
+        "G18",
+        "near-ties-taken-for-ties",
+        "shares the greedy mass among values that are only nearly the greatest, although the "
+        "policy that acts tells them apart",
+        ("SlopDotCash/asi#2139",),
+    ),
+    Citation(
+        "I3",
+        "prefix-sum-off-by-one",
+        "leaves the last element out of the total that a uniform number is scaled by, or finds "
+        "an element of probability 0 where the number meets a partial sum",
+        (
+            "hill-a/stable-baselines#941",
+            "JuliaReinforcementLearning/ReinforcementLearningCore.jl#83",
+        ),
+    ),
+    Citation(
         "L1",
         "gamma-to-the-t",
         "weighs the score at step t without γᵗ, or with it where it is not meant",
