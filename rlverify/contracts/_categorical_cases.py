@@ -48,17 +48,23 @@ def drawn_legal(draw: st.DrawFn, shape: tuple[int, ...], rng: np.random.Generato
 
 
 @st.composite
-def policies(draw: st.DrawFn, names: tuple[str, ...], most: int = 4) -> Case:
+def policies(
+    draw: st.DrawFn,
+    names: tuple[str, ...],
+    most: int = 4,
+    leading: tuple[tuple[int, ...], ...] = LEADING,
+) -> Case:
     """Draw the arguments in `names`: logits, logits_p, logits_q, actions, uniforms, legal.
 
     Args:
         draw: given by Hypothesis.
         names: of the arguments.
         most: the greatest number of actions.
+        leading: shapes in front of the actions.
     """
     count = draw(st.sampled_from((*range(1, most + 1), 2, 3)))
-    leading = draw(st.sampled_from(LEADING))
-    shape = (*leading, count)
+    batch = draw(st.sampled_from(leading))
+    shape = (*batch, count)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     legal = drawn_legal(draw, shape, rng) if "legal" in names else None
     allowed = np.ones(shape, dtype=bool) if legal is None else legal
@@ -74,15 +80,15 @@ def policies(draw: st.DrawFn, names: tuple[str, ...], most: int = 4) -> Case:
         step = rng.integers(-1, 2, shape) / 2**6
         arguments["logits_q"] = np.where(allowed, arguments["logits_p"] + step, 0.0)
     if "actions" in names:
-        actions = rng.integers(0, count, leading)
+        actions = rng.integers(0, count, batch)
         if draw(st.integers(0, 2)):  # else illegal ones may be among them
             actions = np.argmax(allowed * (1 + rng.permutation(count)), axis=-1)
         arguments["actions"] = np.asarray(actions, dtype=np.int64)
     if "uniforms" in names:
-        uniforms = rng.integers(0, 16, leading) / 16
-        edge = draw(st.sampled_from((None, 0.0, 0.0, 1.0)))
+        uniforms = rng.integers(0, 16, batch) / 16
+        edge = draw(st.sampled_from((None, None, 0.0, 0.0, 1.0)))
         if edge is not None:
-            uniforms = np.where(rng.random(leading) < 0.6, edge, uniforms)
+            uniforms = np.where(rng.random(batch) < 0.6, edge, uniforms)
         arguments["uniforms"] = np.asarray(uniforms, dtype=np.float64)
     return Case({name: arguments[name] for name in names})
 

@@ -306,7 +306,7 @@ def check_frequencies(subject: Subject, case: Case) -> Iterable[Claim]:
     shares = np.array([(drawn == a).mean() for a in range(count)])
     # an action's interval holds as many points of the grid as it is long, but for less than one;
     # points that rounding may move across its ends count on top
-    slack = mapped(Tracked.free_bound, policy).astype(float) + (1 + np.ceil(open_).sum()) / GRID
+    slack = mapped(Tracked.free_bound, policy).astype(float) + (1 + np.round(open_).sum()) / GRID
     yield Claim(shares, policy.astype(float), slack)
 
 

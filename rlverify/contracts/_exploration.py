@@ -16,7 +16,7 @@ from rlverify.contract import (
     KnownBug,
     Law,
 )
-from rlverify.contracts._categorical_cases import action_values, policies, sized
+from rlverify.contracts._categorical_cases import LEADING, action_values, policies, sized
 from rlverify.contracts._categorical_laws import (
     ILLEGAL,
     ROWS,
@@ -72,7 +72,7 @@ SAMPLE = Contract(
     outputs=("actions",),
     axes=("...",),
     returns="integer",
-    inputs=policies(DRAWN),
+    inputs=policies(DRAWN, leading=LEADING[2:]),  # an action shows less than a number
     examples=of(
         "actions",
         worked(
