@@ -29,3 +29,12 @@ def reached(threshold: Any, number: Any) -> Any:
     if hasattr(threshold, "reached"):
         return threshold.reached(number)
     return number.reaches(threshold) if hasattr(number, "reaches") else int(threshold <= number)
+
+
+def settled(number: Any) -> Any:
+    """Return the number itself, as one that is computed before it is used.
+
+    Bounds on the error for any order of evaluation then leave out the orders in which a product
+    is distributed over the terms that the number is the sum of.
+    """
+    return number.settled() if hasattr(number, "settled") else number

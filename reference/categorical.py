@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.reference._functions import reached
+from rlverify.reference._functions import reached, settled
 
 
 def _log_probs(
@@ -31,7 +31,7 @@ def _log_probs(
         total = sum(np.exp(logits[*i, a] - highest) for a in allowed)
         normalizer = highest + np.log(total)
         for a in allowed:
-            log_probs[*i, a] = logits[*i, a] - normalizer
+            log_probs[*i, a] = settled(logits[*i, a] - normalizer)
     return log_probs
 
 

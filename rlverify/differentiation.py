@@ -13,7 +13,7 @@ import numpy as np
 
 from rlverify.comparison import ratios, stored_value
 from rlverify.contract import Case, Contract
-from rlverify.reference._functions import digamma, lgamma, reached, trigamma
+from rlverify.reference._functions import digamma, lgamma, reached, settled, trigamma
 from rlverify.rounding import PRECISIONS, Tracked, blurred, lifted
 from rlverify.twinning import as_numpy, as_torch
 
@@ -120,6 +120,10 @@ class Dual:
     def digamma(self) -> "Dual":
         """Return ψ(x)."""
         return Dual(digamma(self.value), self.slope * trigamma(self.value))
+
+    def settled(self) -> "Dual":
+        """Return the same number as one that nobody takes apart again."""
+        return Dual(settled(self.value), settled(self.slope))
 
     def reached(self, number: Any) -> "Dual":
         """Return 1 where this number is at most another: a constant almost everywhere."""

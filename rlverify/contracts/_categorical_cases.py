@@ -77,7 +77,7 @@ def policies(
         # None: a number like the others, which a forgotten mask lets in unnoticed
         arguments[name] = logits if garbage is None else np.where(allowed, logits, garbage)
     if "logits_q" in names and draw(st.integers(0, 3)) == 0:  # p and q close together
-        step = rng.integers(-1, 2, shape) / 2**6
+        step = rng.integers(-1, 2, shape) / 2**4
         arguments["logits_q"] = np.where(allowed, arguments["logits_p"] + step, 0.0)
     if "actions" in names:
         actions = rng.integers(0, count, batch)
