@@ -6,7 +6,7 @@ import importlib
 
 from rlverify.contract import Contract
 
-TOPICS = ("returns", "advantages")
+TOPICS = ("returns", "advantages", "gaussian", "tanh_gaussian")
 
 
 @functools.cache
