@@ -99,7 +99,9 @@ class Tracked(Elementary):
         return math.inf if count >= 1 else 1 / (1 - count)
 
     def _free(self) -> float:
-        return (self.weight + max(self.terms - 1, 0) * self.magnitude) * self._closure()
+        # two terms have one tree, whose one addition rounds their sum, however they cancel
+        added = abs(self.value) if self.terms == 2 else max(self.terms - 1, 0) * self.magnitude
+        return (self.weight + added) * self._closure()
 
     def free_bound(self) -> float:
         """Return the worst-case error of any order of evaluation."""

@@ -166,3 +166,13 @@ def test_an_error_from_before_goes_through_roots_squares_and_quotients(value, er
         assert (root + b) ** 2 * Fraction(1001, 1000) >= end
         assert max(root - b, Fraction(0)) ** 2 * Fraction(999, 1000) <= end
     assert getattr(np.sqrt(x), bound)() >= U * error / (2 * value**0.5) * 0.999
+
+
+def test_one_addition_of_two_numbers_rounds_once_however_they_cancel():
+    """(a − μ)/σ near a = μ: the difference costs one rounding of itself, not of a."""
+    a, b, w = 1 + 3 * 2.0**-23, 1.0, 0.7
+    quotient = (tracked(a) - tracked(b)) / np.exp(tracked(w))
+    assert (tracked(a) - tracked(b)).free_bound() <= U * (a - b) * (1 + 2**-20)
+    assert quotient.free_bound() <= 8 * U * abs(quotient.value)
+    # with a third term another tree may round what cancels later
+    assert (tracked(a) - tracked(b) + tracked(w)).free_bound() >= U * (a + b)

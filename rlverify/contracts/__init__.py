@@ -6,7 +6,13 @@ import importlib
 
 from rlverify.contract import Contract
 
-TOPICS = ("returns", "advantages", "categorical")
+TOPICS = (
+    "returns",
+    "advantages",
+    "categorical",
+    "gaussian",
+    "tanh_gaussian",
+)
 
 
 @functools.cache
