@@ -270,6 +270,12 @@ def following(contract, convention):
         if convention.axis == "done":
             changed = {name: unshifted(arguments[name]) for name in ("terminated", "truncated")}
             return contract.reference(**{**arguments, **changed})
+        if convention.axis == "leading":
+            assert next(v for v in arguments.values() if np.ndim(v)).ndim == 2
+            return contract.reference(**arguments)
+        if convention.axis == "illegal":
+            result = contract.reference(**arguments)
+            return np.where(np.isinf(result), -1e8, result)
         if convention.axis == "masked":
             named = contract.named(contract.reference(**arguments))
             mask = True if arguments["mask"] is None else arguments["mask"]

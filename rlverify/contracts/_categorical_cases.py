@@ -16,7 +16,7 @@ from rlverify.inputs import GARBAGE
 from rlverify.rounding import PRECISIONS, Tracked
 
 # leading shapes; an axis of 1 before two of 2 shows batch axes that are mixed up
-LEADING = ((), (1,), (2,), (3,), (2, 2), (1, 2, 2), (1, 2, 2), (2, 1, 2))
+LEADING = ((1,), (2,), (3,), (4,), (2, 2), (1, 2, 2), (1, 2, 2), (2, 1, 2))
 SPREADS = ("plain", "plain", "plain", "equal", "ties", "far", "far")
 FAR = (-1e4, 0.0, 1e4)
 
@@ -186,3 +186,31 @@ def unspecified_where_illegal(case: Case, given: Outputs) -> Outputs:
     """Return log-probabilities with those of illegal actions as the contract has them."""
     taken = np.take_along_axis(legal_of(case), case["actions"][..., None], axis=-1)[..., 0]
     return {name: np.where(taken, values, -np.inf) for name, values in given.items()}
+
+
+def _reshaped(case: Case, change: Callable[[str, np.ndarray], np.ndarray]) -> Case:
+    arrays = {k: v for k, v in case.arguments.items() if isinstance(v, np.ndarray)}
+    return case.but(**{name: change(name, array) for name, array in arrays.items()})
+
+
+def flattened(case: Case) -> Case:
+    """Return the case with its leading axes made one."""
+    leading = leading_of(case)
+
+    def flat(name: str, array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, *array.shape[len(leading) :])
+
+    return _reshaped(case, flat)
+
+
+def unflattened(case: Case, given: Outputs) -> Outputs:
+    """Return the results of a flattened case with the leading axes of the whole one."""
+    leading = leading_of(case)
+    return {name: values.reshape(*leading, *values.shape[1:]) for name, values in given.items()}
+
+
+def leading_of(case: Case) -> tuple[int, ...]:
+    """Return the lengths of the leading axes, those in front of the actions."""
+    names = ("logits", "logits_p", "q_values")
+    first = next(case[name] for name in names if name in case.arguments)
+    return tuple(first.shape[:-1])

@@ -56,10 +56,10 @@ def check_rows(subject: Subject, case: Case) -> Iterable[Claim]:
     got, allowed = subject(case), subject.bound(case)
     for i in np.ndindex(leading):
         arrays = {k: v for k, v in case.arguments.items() if isinstance(v, np.ndarray)}
-        alone = case.but(**{name: np.asarray(array[i]) for name, array in arrays.items()})
+        alone = case.but(**{name: array[i][None] for name, array in arrays.items()})
         wanted, bound = subject(alone), subject.bound(alone)
         for name in got:
-            yield Claim(got[name][i], wanted[name], allowed[name][i] + bound[name])
+            yield Claim(got[name][i], wanted[name][0], allowed[name][i] + bound[name][0])
 
 
 SHIFT = Law("shift-invariant", "1024 more on every logit changes nothing", check_shift)
@@ -75,9 +75,12 @@ def every_action(subject: Subject, case: Case, output: str) -> list[np.ndarray]:
     return [results(subject, one, output) for one in cases]
 
 
-def total(numbers: Iterable[Any]) -> Any:
+def total(numbers: Iterable[Any]) -> np.ndarray:
     """Return a sum of arrays of tracked numbers, or of such numbers."""
-    return np.asarray(sum(numbers), dtype=object)
+    found = np.zeros((), dtype=object)
+    for item in numbers:  # array by array: a tracked number would take an array for a float
+        found = np.asarray(found + np.asarray(item, dtype=object), dtype=object)
+    return found
 
 
 # --- log-probability -------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.contract import Argument, BadInput, Case, Example, KnownBug
+from rlverify.contract import Argument, BadInput, Case, Convention, Example, KnownBug
+from rlverify.contracts._categorical_cases import flattened, unflattened
 
 TAKEN = ("logits", "actions", "legal")
 ALONE = ("logits", "legal")
@@ -106,6 +107,13 @@ def refusals(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
         for what, value, error, message in SPOILED.get(name, ())
     )
 
+
+# --- what libraries differ on --------------------------------------------------------------------
+
+FLAT = Convention(
+    "leading", "flattened", "takes and returns one leading axis only, [N, A]",
+    inputs=flattened, outputs=unflattened,
+)  # fmt: skip
 
 # --- known bugs ----------------------------------------------------------------------------------
 

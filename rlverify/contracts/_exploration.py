@@ -32,6 +32,7 @@ from rlverify.contracts._categorical_laws import (
 )
 from rlverify.contracts._categorical_shared import (
     COMMON,
+    FLAT,
     OVERFLOW,
     SIZES,
     ZEROS,
@@ -72,7 +73,7 @@ SAMPLE = Contract(
     outputs=("actions",),
     axes=("...",),
     returns="integer",
-    inputs=policies(DRAWN, leading=LEADING[2:]),  # an action shows less than a number
+    inputs=policies(DRAWN, leading=LEADING[1:]),  # an action shows less than a number
     examples=of(
         "actions",
         worked(
@@ -101,6 +102,7 @@ SAMPLE = Contract(
     equivalents=(
         Equivalent("searched", "a binary search in the cumulated probabilities", searched),
     ),
+    conventions=(FLAT,),
     bad_inputs=refusals("categorical_sample", DRAWN),
     sizes=SIZES,
     exact=False,
@@ -173,6 +175,7 @@ EPSILON = Contract(
                  also=((SHARED, SHARED.replace("== greatest", "+ 2.0**-20 >= greatest")),)),
     ),
     conventions=(
+        FLAT,
         Convention(
             "ties", "first", "the first of the greatest actions gets the whole greedy mass",
             edits=(
@@ -243,6 +246,7 @@ BOLTZMANN = Contract(
         Equivalent("quotients first", "softmax of Q/τ, the greatest quotient subtracted after",
                    softmax_of_quotients),
     ),
+    conventions=(FLAT,),
     bad_inputs=knob_refusals("boltzmann_probabilities", "temperature", "a finite number above 0"),
     sizes=SIZES,
     exact=False,

@@ -28,6 +28,7 @@ from rlverify.contracts._categorical_laws import (
 from rlverify.contracts._categorical_shared import (
     ALONE,
     COMMON,
+    FLAT,
     OVERFLOW,
     PAIR,
     SIZES,
@@ -74,8 +75,9 @@ def negative_log_odds(logits: Array, actions: Array, legal: Array | None) -> Arr
 def log_sum_exp_minus_mean(logits: Array, legal: Array | None) -> Array:
     """Return log Σ exp x − Σ π x."""
     read, total = normalizer(logits, legal)
-    finite = np.where(np.isinf(read), 0.0, read)
-    return total[..., 0] - (np.exp(read - total) * finite).sum(axis=-1)
+    powers = np.exp(read - read.max(axis=-1, keepdims=True))
+    policy = powers / powers.sum(axis=-1, keepdims=True)
+    return total[..., 0] - (policy * np.where(np.isinf(read), 0.0, read)).sum(axis=-1)
 
 
 def difference_of_logs(logits_p: Array, logits_q: Array, legal: Array | None) -> Array:
@@ -118,6 +120,7 @@ LOG_PROB = Contract(
     gradients=("logits",),
     known_bugs=(*COMMON, TRANSPOSED),
     conventions=(
+        FLAT,
         Convention(
             "illegal", "unspecified", "the log-probability of an illegal action is left open",
             outputs=unspecified_where_illegal,
@@ -171,6 +174,7 @@ SCORE = Contract(
     ),
     gradients=("logits",),
     known_bugs=(*COMMON, TRANSPOSED),
+    conventions=(FLAT,),
     bad_inputs=refusals("categorical_score", TAKEN),
     sizes=SIZES,
     exact=False,
@@ -225,6 +229,7 @@ ENTROPY = Contract(
             log_sum_exp_minus_mean,
         ),
     ),
+    conventions=(FLAT,),
     bad_inputs=refusals("categorical_entropy", ALONE),
     sizes=SIZES,
     exact=False,
@@ -269,6 +274,7 @@ KL = Contract(
         OVERFLOW,
     ),
     conventions=(
+        FLAT,
         Convention(
             "direction", "reverse", "KL(q ‖ p): the mean is taken under the second policy",
             edits=((BOTH, BOTH.replace("log_p, log_q", "log_q, log_p")),),
@@ -322,6 +328,7 @@ FISHER = Contract(
     ),
     gradients=("logits",),
     known_bugs=COMMON,
+    conventions=(FLAT,),
     bad_inputs=refusals("categorical_fisher", ALONE),
     sizes=((16, 6), (4096, 6), (65536, 6), (512, 128)),
     exact=False,
