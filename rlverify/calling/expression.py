@@ -215,9 +215,17 @@ class Expression:
             like = next(changed[a.name] for a in self.arguments if a.axes == item.axes)
             changed[name] = np.ones(like.shape, dtype=bool)
         elif item.kind in ("mask", "legal") and name not in self.tells:
+            if item.kind == "legal" and value is not None:
+                self._make_legal(item, changed)
             changed[name] = None
         elif item.is_array and item.kind not in ("mask", "legal") and name not in self.tells:
             changed[name] = np.zeros_like(value)
+
+    def _make_legal(self, legal: Argument, changed: dict[str, Any]) -> None:
+        """Put 0 where an action was illegal: what stood there was not meant to be read."""
+        for item in self.arguments:
+            if item.kind == "float" and item.axes == legal.axes:
+                changed[item.name] = np.where(changed[legal.name], changed[item.name], 0.0)
 
     def _project_ends(self, changed: dict[str, Any]) -> None:
         if "terminated" not in changed:

@@ -45,11 +45,26 @@ SYNONYMS: dict[str, str] = {
     "ddof": "correction",
     "eps": "epsilon",
     "advantages": "advantage adv advs",
+    "logits": "logit action_logits policy_logits pi_logits scores preferences",
+    # old and new would not say which of the two the mean is taken under
+    "logits_p": "p_logits logits1 logits_1 logits_a",
+    "logits_q": "q_logits logits2 logits_2 logits_b",
+    "actions": "action act acts a labels label targets target ids action_ids tokens token_ids "
+    "taken",
+    "legal": "legal_mask legal_masks legal_actions legal_actions_mask legal_action_mask mask masks "
+    "action_mask action_masks valid valid_mask valid_actions valid_action_mask avail avail_actions "
+    "available_actions allowed allowed_actions",
+    "uniforms": "u us uniform uniform_samples random_numbers rand",
+    "q_values": "q qs q_value qvals q_vals qvalue qvalues action_values values",
+    "epsilon": "eps exploration_rate",
+    "temperature": "temp tau t",
     "std": "stds sigma sigmas scale stddev std_dev action_std",
 }
-_MEANING = {
-    word: meaning for meaning, words in SYNONYMS.items() for word in [meaning, *words.split()]
-}
+# what a word may mean: `mask` is one thing beside token rewards and another beside logits
+_MEANINGS: dict[str, list[str]] = {}
+for _source, _words in SYNONYMS.items():
+    for _synonym in (_source, *_words.split()):
+        _MEANINGS.setdefault(_synonym, []).append(_source)
 _NEXT = ("next_values", "bootstrap", "values+bootstrap")
 # settings that are no part of the mathematics, with the value every machine has
 _SETTINGS = {"device": "cpu"}
@@ -75,8 +90,9 @@ def _meaning(parameter: Parameter, arguments: tuple[str, ...]) -> str:
     """Return the source that a name stands for on its own, or nothing."""
     if parameter.name in arguments:
         return parameter.name
-    meaning = _MEANING.get(_word(parameter.name), "")
-    return meaning if source(meaning, arguments) else ""
+    meanings = _MEANINGS.get(_word(parameter.name), [])
+    possible = [meaning for meaning in meanings if source(meaning, arguments)]
+    return possible[0] if len(possible) == 1 else ""
 
 
 class _Company:

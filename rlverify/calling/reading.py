@@ -14,6 +14,13 @@ _WORDS = {
     "returns": "return ret rets target targets value_target value_targets vtarg vtargs "
     "td_lambda_return lambda_returns tdlamret discounted_returns rtgs g gt td_target td_targets",
     "errors": "error delta deltas td_error td_errors tds",
+    "log_prob": "log_probs logp logps logprob logprobs log_pi log_p action_log_probs",
+    "score": "scores grad grads gradient",
+    "entropy": "entropies ent h",
+    "kl": "kls kl_div kl_divergence divergence d_kl",
+    "fisher": "fim f fisher_matrix information",
+    "actions": "action act acts a sample samples idx index",
+    "probabilities": "probs prob p pi policy action_probs distribution",
     "normalized": "normalised advantage advantages adv advs",
 }
 

@@ -86,7 +86,7 @@ def policies(
         arguments["actions"] = np.asarray(actions, dtype=np.int64)
     if "uniforms" in names:
         uniforms = rng.integers(0, 16, batch) / 16
-        edge = draw(st.sampled_from((None, None, 0.0, 0.0, 1.0)))
+        edge = draw(st.sampled_from((None, None, 0.0, 0.0, 15 / 16)))
         if edge is not None:
             uniforms = np.where(rng.random(batch) < 0.6, edge, uniforms)
         arguments["uniforms"] = np.asarray(uniforms, dtype=np.float64)

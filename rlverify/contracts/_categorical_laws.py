@@ -195,9 +195,10 @@ def check_entropy_range(subject: Subject, case: Case) -> Iterable[Claim]:
 
 def check_twins(subject: Subject, case: Case) -> Iterable[Claim]:
     """Two copies of every action add log 2."""
+    legal = case["legal"]
     doubled = case.but(
         logits=np.concatenate([case["logits"]] * 2, axis=-1),
-        legal=np.concatenate([legal_of(case)] * 2, axis=-1),
+        legal=legal if legal is None else np.concatenate([legal] * 2, axis=-1),
     )
     got = results(subject, doubled, "entropy")
     yield claim(got, results(subject, case, "entropy") + logs(np.full(got.shape, 2.0)))
