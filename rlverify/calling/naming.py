@@ -46,10 +46,23 @@ SYNONYMS: dict[str, str] = {
     "eps": "epsilon",
     "advantages": "advantage adv advs",
     "std": "stds sigma sigmas scale stddev std_dev action_std",
+    "mean": "means mu mus loc m action_mean mean_action",
+    "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
+    "actions": "action act acts a x sample samples",
+    "pre_tanh": "u x_t pretanh pre_tanh_action pre_action raw_action raw_actions gaussian_actions",
+    "normals": "normal noise eps epsilon z xi",
+    "mean_p": "mu_p loc_p",
+    "mean_q": "mu_q loc_q",
+    "log_std_p": "logstd_p log_sigma_p",
+    "log_std_q": "logstd_q log_sigma_q",
+    "std_p": "sigma_p scale_p",
+    "std_q": "sigma_q scale_q",
 }
-_MEANING = {
-    word: meaning for meaning, words in SYNONYMS.items() for word in [meaning, *words.split()]
-}
+# a word may mean several things, but to one contract only one of them
+_MEANINGS: dict[str, list[str]] = {}
+for _name, _words in SYNONYMS.items():
+    for _synonym in (_name, *_words.split()):
+        _MEANINGS.setdefault(_synonym, []).append(_name)
 _NEXT = ("next_values", "bootstrap", "values+bootstrap")
 # settings that are no part of the mathematics, with the value every machine has
 _SETTINGS = {"device": "cpu"}
@@ -75,8 +88,8 @@ def _meaning(parameter: Parameter, arguments: tuple[str, ...]) -> str:
     """Return the source that a name stands for on its own, or nothing."""
     if parameter.name in arguments:
         return parameter.name
-    meaning = _MEANING.get(_word(parameter.name), "")
-    return meaning if source(meaning, arguments) else ""
+    meanings = _MEANINGS.get(_word(parameter.name), ())
+    return next((meaning for meaning in meanings if source(meaning, arguments)), "")
 
 
 class _Company:
