@@ -168,7 +168,7 @@ def gaussian_entropy(log_std: Float[np.ndarray, "... D"]) -> Float[np.ndarray, "
     for i in np.ndindex(entropy.shape):
         total: Any = 0
         for d in range(log_std.shape[-1]):
-            total = total + log_std[*i, d] + (1 + LOG_TWO_PI) / 2
+            total = total + (2 * log_std[*i, d] + 1 + LOG_TWO_PI) / 2
         entropy[i] = total
     return entropy
 

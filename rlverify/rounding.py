@@ -211,7 +211,10 @@ class Tracked(Elementary):
             + abs(b.value) * a.running
             + a.u * a.running * b.running
             + rounded * abs(value),
-            b.value**2 * a.variance + a.value**2 * b.variance + rounded * value * value,
+            # as products: a power that is too large would raise instead of being infinite
+            b.value * b.value * a.variance
+            + a.value * a.value * b.variance
+            + rounded * value * value,
         )
 
     __rmul__ = __mul__
@@ -233,7 +236,7 @@ class Tracked(Elementary):
                 self.weight * scale + self.magnitude * scale,
                 self.depth + 1,
                 self.running * scale + rounded * abs(value),
-                self.variance * scale**2 + rounded * value * value,
+                self.variance * scale * scale + rounded * value * value,
             )
         a = self._closed()
         value = a.value / b.value
@@ -250,7 +253,7 @@ class Tracked(Elementary):
             quotient_error(a.weight, b.weight),
             0,
             quotient_error(a.running, b.running),
-            (a.variance + value**2 * b.variance) / b.value**2 + value * value,
+            (a.variance + value * value * b.variance) / b.value / b.value + value * value,
         )
 
     def __rtruediv__(self, other: Any) -> "Tracked":
@@ -260,15 +263,15 @@ class Tracked(Elementary):
         if exponent != 2:
             return NotImplemented
         a = self._closed()
-        value = a.value**2
+        value = a.value * a.value
         return Tracked(
             value,
             a.u,
             value,
             1,
-            2 * abs(a.value) * a.weight + a.u * a.weight**2 + value,
+            2 * abs(a.value) * a.weight + a.u * a.weight * a.weight + value,
             0,
-            2 * abs(a.value) * a.running + a.u * a.running**2 + value,
+            2 * abs(a.value) * a.running + a.u * a.running * a.running + value,
             4 * value * a.variance + value * value,
         )
 

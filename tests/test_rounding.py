@@ -176,3 +176,10 @@ def test_one_addition_of_two_numbers_rounds_once_however_they_cancel():
     assert quotient.free_bound() <= 8 * U * abs(quotient.value)
     # with a third term another tree may round what cancels later
     assert (tracked(a) - tracked(b) + tracked(w)).free_bound() >= U * (a + b)
+
+
+def test_what_is_too_large_is_infinite_and_raises_nothing():
+    huge, small = tracked(1e200), tracked(1e-200)
+    with np.errstate(all="ignore"):
+        for number in (huge * huge, huge**2, huge / small, (huge + 1) / (small + 1e-201)):
+            assert np.isinf(float(number)) or float(number) > 1e300

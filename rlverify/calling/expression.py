@@ -126,6 +126,20 @@ SOURCES: dict[str, Source] = {
         lambda case: np.exp(case["log_std"]),
         blurs="log_std",
     ),
+    "std_p": Source(
+        "exp(log_std_p) (std_p)",
+        ("log_std_p",),
+        ("log_std_p",),
+        lambda case: np.exp(case["log_std_p"]),
+        blurs="log_std_p",
+    ),
+    "std_q": Source(
+        "exp(log_std_q) (std_q)",
+        ("log_std_q",),
+        ("log_std_q",),
+        lambda case: np.exp(case["log_std_q"]),
+        blurs="log_std_q",
+    ),
     "steps": Source("T", ("rewards",), (), lambda case: int(case["rewards"].shape[0])),
     "batch": Source("B", ("rewards",), (), lambda case: int(case["rewards"].shape[1])),
 }

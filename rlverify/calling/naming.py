@@ -49,8 +49,8 @@ SYNONYMS: dict[str, str] = {
     # old and new would not say which of the two the mean is taken under
     "logits_p": "p_logits logits1 logits_1 logits_a",
     "logits_q": "q_logits logits2 logits_2 logits_b",
-    "actions": "action act acts a labels label targets target ids action_ids tokens token_ids "
-    "taken",
+    "actions": "action act acts a x sample samples labels label targets target ids action_ids "
+    "tokens token_ids taken",
     "legal": "legal_mask legal_masks legal_actions legal_actions_mask legal_action_mask mask masks "
     "action_mask action_masks valid valid_mask valid_actions valid_action_mask avail avail_actions "
     "available_actions allowed allowed_actions",
@@ -59,6 +59,16 @@ SYNONYMS: dict[str, str] = {
     "epsilon": "eps exploration_rate",
     "temperature": "temp tau t",
     "std": "stds sigma sigmas scale stddev std_dev action_std",
+    "mean": "means mu mus loc m action_mean mean_action",
+    "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
+    "pre_tanh": "u x_t pretanh pre_tanh_action pre_action raw_action raw_actions gaussian_actions",
+    "normals": "normal noise eps epsilon z xi",
+    "mean_p": "mu_p loc_p",
+    "mean_q": "mu_q loc_q",
+    "log_std_p": "logstd_p log_sigma_p",
+    "log_std_q": "logstd_q log_sigma_q",
+    "std_p": "sigma_p scale_p",
+    "std_q": "sigma_q scale_q",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits
 _MEANINGS: dict[str, list[str]] = {}

@@ -23,10 +23,10 @@ from rlverify.rounding import Tracked
 SPACING, REACH = 0.6, 9.0
 
 
-def nodes(mean: float, log_std: float) -> tuple[np.ndarray, float]:
+def nodes(mean: float, log_std: float, at_most: float = math.inf) -> tuple[np.ndarray, float]:
     """Return lattice points that cover a normal distribution, and their spacing."""
     std = math.exp(log_std)
-    spacing = 2.0 ** math.floor(math.log2(SPACING * std))
+    spacing = 2.0 ** math.floor(math.log2(min(SPACING * std, at_most)))
     first = math.floor((mean - REACH * std) / spacing)
     last = math.ceil((mean + REACH * std) / spacing)
     return np.arange(first, last + 1) * spacing, spacing

@@ -62,13 +62,13 @@ SCORE_BUGS = (
 )  # fmt: skip
 TOTAL = "entropy[i] = total"
 ENTROPY_BUGS = (
-    KnownBug("D2", "total + log_std[*i, d]", "total + log_std[*i, d] / 2"),
+    KnownBug("D2", "2 * log_std[*i, d]", "log_std[*i, d]"),
     KnownBug("D9", TOTAL, "entropy[i] = -total"),
     KnownBug("D10a", TOTAL, "entropy[i] = total / log_std.shape[-1]"),
     KnownBug(
         "D10b", "return entropy", "return np.full_like(entropy, entropy.sum() / log_std.size)"
     ),
-    KnownBug("D13", "(1 + LOG_TWO_PI) / 2", "1 + math.log(2)"),
+    KnownBug("D13", "+ 1 + LOG_TWO_PI", "+ 2 + 2 * math.log(2)"),
 )  # fmt: skip
 KL_TERM = "(_exponential_rest(2 * ratio) + delta**2) / 2"
 KL_BUGS = (
