@@ -343,7 +343,9 @@ def beta_sample(
     """
     check = Arguments("beta_sample", torch.Tensor)
     check.above("... D", 0, alpha=alpha, beta=beta)
-    check.instance("generator", generator, torch.Generator)
+    if not isinstance(generator, torch.Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"beta_sample: generator came as {kind}, wanted torch.Generator.")
 
     kind = torch.finfo(alpha.dtype)
     with torch.no_grad():
@@ -358,9 +360,7 @@ def _log_gamma_draws(shapes: torch.Tensor, generator: torch.Generator) -> torch.
     draws, waiting = torch.empty_like(d), torch.arange(len(d), device=d.device)
 
     def uniforms(like: torch.Tensor) -> torch.Tensor:
-        return 1 - torch.rand(
-            like.shape, generator=generator, dtype=like.dtype, device=like.device
-        )
+        return 1 - torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
 
     while len(waiting):
         trial = d[waiting]

@@ -43,7 +43,7 @@ class BetaScore(NamedTuple):
     beta: np.ndarray
 
 
-def log_density(alpha: Any, beta: Any, x: Any) -> Any:
+def _log_density(alpha: Any, beta: Any, x: Any) -> Any:
     """Return the logarithm of the density of one action."""
     if alpha < REACH and beta < REACH:
         normalizer = lgamma(alpha) + lgamma(beta) - lgamma(alpha + beta)
@@ -93,7 +93,7 @@ def beta_log_prob(
 
     log_prob = np.zeros(actions.shape[:-1], dtype=actions.dtype)
     for i in np.ndindex(actions.shape):
-        log_prob[i[:-1]] = log_prob[i[:-1]] + log_density(alpha[i], beta[i], actions[i])
+        log_prob[i[:-1]] = log_prob[i[:-1]] + _log_density(alpha[i], beta[i], actions[i])
     return log_prob
 
 
@@ -315,7 +315,9 @@ def beta_sample(
     """
     check = Arguments("beta_sample", np.ndarray)
     check.above("... D", 0, alpha=alpha, beta=beta)
-    check.instance("generator", generator, np.random.Generator)
+    if not isinstance(generator, np.random.Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"beta_sample: generator came as {kind}, wanted numpy.random.Generator.")
 
     least, most = np.finfo(alpha.dtype).tiny, 1 - np.finfo(alpha.dtype).epsneg
     actions = np.empty_like(alpha)
