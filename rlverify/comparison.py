@@ -28,8 +28,7 @@ VACUOUS_SHARE = 0.1
 def round_to(dtype: str, array: np.ndarray) -> np.ndarray:
     """Return float64 numbers rounded to the nearest of `dtype` (ties to even), as float64."""
     if dtype == "bfloat16":
-        # a copy that no numbers lie between, for the view; of one number it would have an axis
-        single = np.ascontiguousarray(array, dtype=np.float32).reshape(np.shape(array))
+        single = np.array(array, dtype=np.float32)
         bits = single.view(np.uint32).astype(np.uint64)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
         result = rounded.astype(np.uint32).view(np.float32).astype(np.float64)

@@ -306,7 +306,8 @@ class Contract:
         """Return the shape that each output has on a case."""
         if not self.axes:
             return dict.fromkeys(self.outputs, case[self.first.name].shape)
-        lengths: dict[str, Any] = {}
+        # an axis may be a number: a matrix of known size stands at each place
+        lengths: dict[str, Any] = {str(number): number for number in range(1, 10)}
         for item in self.arguments:
             if item.kind == "sizes":
                 sizes = case[item.name]

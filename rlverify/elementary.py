@@ -87,10 +87,15 @@ def _log_spread(x: float, e: float) -> float:
     return -math.log1p(-e / x) if 0 <= e < x else (0.0 if e == 0 else math.inf)
 
 
+def _exp_spread(x: float, e: float) -> float:
+    # the second form neither multiplies 0 by an infinity nor loses much
+    return _exp(x) * _expm1(e) if e < 1 else _exp(x + e)
+
+
 FUNCTIONS = {
-    "exp": Function(_exp, lambda x, e: _exp(x) * _expm1(e) if e else 0.0, _exp, 4),
-    "expm1": Function(_expm1, lambda x, e: _exp(x) * _expm1(e) if e else 0.0, _exp, 4),
-    "log": Function(_log, _log_spread, _inverse, 4),
+    "exp": Function(_exp, _exp_spread, _exp, 4),
+    "expm1": Function(_expm1, _exp_spread, _exp, 4),
+    "log": Function(_log, _log_spread, _inverse, 6),
     "log1p": Function(
         _log1p, lambda x, e: _log_spread(1 + x, e), lambda x: _inverse(1 + x), 4
     ),
@@ -104,9 +109,9 @@ FUNCTIONS = {
         lambda x: float(special.digamma(x)), 8, 1.0,
     ),
     "digamma": Function(
-        lambda x: float(special.digamma(x)), _steepest(_trigamma, 0.0), _trigamma, 8, 1.0
+        lambda x: float(special.digamma(x)), _steepest(_trigamma, 0.0), _trigamma, 16, 1.0
     ),
-    "trigamma": Function(_trigamma, _steepest(_tetragamma, 0.0), _tetragamma, 8),
+    "trigamma": Function(_trigamma, _steepest(_tetragamma, 0.0), _tetragamma, 16),
 }  # fmt: skip
 
 
