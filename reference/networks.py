@@ -163,15 +163,15 @@ def mlp_backward(
         values.append(after)
         slopes.append(slope)
 
-    pieces: list[np.ndarray] = []
+    gradient = np.empty_like(parameters)
+    parts = _layers(gradient, sizes)  # views: what is written to them lands in the gradient
     arriving = cotangents  # Cₗ: the derivative with respect to zₗ
     for k in reversed(range(len(layers))):
         if k < len(slopes):
             arriving = (arriving @ layers[k + 1][0]) * slopes[k]
-        by_weight = arriving.T @ values[k]
-        by_bias = arriving.sum(axis=0)
-        pieces = [by_weight.reshape(-1), by_bias, *pieces]
-    return np.concatenate(pieces)
+        parts[k][0][:] = arriving.T @ values[k]
+        parts[k][1][:] = arriving.sum(axis=0)
+    return gradient
 
 
 def mlp_jvp(
