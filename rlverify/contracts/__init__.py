@@ -12,6 +12,9 @@ TOPICS = (
     "categorical",
     "gaussian",
     "tanh_gaussian",
+    "networks",
+    "pathwise",
+    "finite_difference",
 )
 
 
