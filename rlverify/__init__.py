@@ -14,6 +14,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Polynomial": "rlverify.objectives",
     "check": "rlverify.examination",
     "run": "rlverify.examination",
     "Verdict": "rlverify.judging",
@@ -22,7 +23,16 @@ _WHERE = {
     "list_contracts": "rlverify.contracts",
 }
 
-__all__ = ["CallError", "Verdict", "__version__", "check", "explain", "list_contracts", "run"]
+__all__ = [
+    "CallError",
+    "Polynomial",
+    "Verdict",
+    "__version__",
+    "check",
+    "explain",
+    "list_contracts",
+    "run",
+]
 
 
 _MODULES = ("errors", "fast", "reference", "tabular_envs", "testing")

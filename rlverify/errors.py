@@ -327,6 +327,28 @@ class Arguments:
                 f"integers of at least 1."
             )
 
+    def width(self, sizes: tuple[int, ...], wanted: int, **arrays: Any) -> None:
+        """Require a length of the last axis that follows from the sizes of a perceptron."""
+        for name, value in arrays.items():
+            if value.shape[-1] != wanted:
+                raise ValueError(
+                    f"{self.function}: {name} came with shape {tuple(value.shape)}, wanted "
+                    f"{wanted} along the last axis for sizes {sizes}."
+                )
+
+    def result(self, name: str, value: Any) -> Any:
+        """Require that a function that was passed in returned one number, and return it."""
+        shape = tuple(getattr(value, "shape", ()))
+        if shape != ():
+            raise ValueError(
+                f"{self.function}: {name} returned shape {shape}, wanted a single number."
+            )
+        if not hasattr(value, "dtype") and not isinstance(value, numbers.Real):
+            raise TypeError(
+                f"{self.function}: {name} returned {_kind(value)}, wanted a single number."
+            )
+        return value
+
     def count(self, name: str, value: Any, *, least: int) -> None:
         """Require an integer of at least `least`."""
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):

@@ -4,12 +4,16 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import losses, policies, returns
+from rlverify.citations import estimators, losses, policies, returns
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
-CITATIONS = {entry.id: entry for module in (returns, policies, losses) for entry in module.ENTRIES}
+CITATIONS = {
+    entry.id: entry
+    for module in (returns, policies, losses, estimators)
+    for entry in module.ENTRIES
+}
 
 # entries of the same families that no edit of these functions can express, and why
 LEFT_OUT = {

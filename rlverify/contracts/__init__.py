@@ -11,8 +11,11 @@ TOPICS = (
     "advantages",
     "categorical",
     "gaussian",
-    "tanh_gaussian",
     "beta",
+    "tanh_gaussian",
+    "networks",
+    "pathwise",
+    "finite_difference",
 )
 
 
