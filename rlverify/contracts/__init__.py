@@ -12,6 +12,7 @@ TOPICS = (
     "categorical",
     "gaussian",
     "tanh_gaussian",
+    "score_function",
 )
 
 
