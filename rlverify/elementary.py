@@ -50,11 +50,11 @@ def _steepest(slope: Callable[[float], float], least: float = -math.inf) -> Call
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.78 else math.inf
+    return math.inf if x >= 709.78 else math.exp(x)  # NaN stays NaN
 
 
 def _expm1(x: float) -> float:
-    return math.expm1(x) if x < 709.78 else math.inf
+    return math.inf if x >= 709.78 else math.expm1(x)
 
 
 def _log(x: float) -> float:
