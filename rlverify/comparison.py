@@ -32,7 +32,8 @@ def round_to(dtype: str, array: np.ndarray) -> np.ndarray:
         bits = single.view(np.uint32).astype(np.uint64)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
         result = rounded.astype(np.uint32).view(np.float32).astype(np.float64)
-        return np.where(np.isnan(single), np.nan, result)
+        # ascontiguousarray makes an array of one axis out of one number
+        return np.where(np.isnan(single), np.nan, result).reshape(np.shape(array))
     with np.errstate(over="ignore"):
         return np.asarray(array).astype(dtype).astype(np.float64)
 

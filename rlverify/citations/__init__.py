@@ -4,14 +4,14 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import estimators, losses, policies, returns
+from rlverify.citations import estimators, losses, networks, policies, returns
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
 CITATIONS = {
     entry.id: entry
-    for module in (returns, policies, losses, estimators)
+    for module in (returns, policies, losses, networks, estimators)
     for entry in module.ENTRIES
 }
 
@@ -27,8 +27,16 @@ LEFT_OUT = {
     "B11": "an actor fed with the final observation; no estimator is involved",
     "C19": "normalised and real values mixed in a clipped loss; it belongs to ppo",
     "E9": "the deviation of one element; both twins refuse it (see the bad inputs)",
-    "E15": "normalised twice, by group and by batch; it belongs to grpo",
+    "K7": "the log-ratio clamped against overflow: a convention; it is inferred and named as one",
+    "K8": "a difference taken in bfloat16: a rounding, which the bound of bfloat16 catches",
     "K26": "the KL of padding leaking into rewards; it belongs to grpo",
+    "L1": "a convention (with γᵗ or without); it is inferred and named as one",
+    "L3": "a gradient, not a number: a test holds that none reaches a constant of a loss",
+    "L5": "the place of ε in RMSprop; it belongs to optimizers",
+    "L6": "a convention (the size of Adam's ε); it belongs to optimizers",
+    "L7": "the gain and the shape of orthogonal weights; it belongs to initializers",
+    "L8": "a convention (sum or mean); it is inferred and named as one",
+    "L10": "what is left over when a batch is cut up; no loop over batches is here",
 }
 
 

@@ -177,27 +177,9 @@ ENTRIES = (
         ),
     ),
     Citation(
-        "L1",
-        "gamma-to-the-t",
-        "weighs the score at step t without γᵗ, or with it where it is not meant",
-        ("facebookresearch/Pearl#46", "mimoralea/gdrl#9"),
-    ),
-    Citation(
         "L2",
         "action-dependent-baseline",
         "subtracts a baseline that depends on the action it judges, its own return included",
         (),
-    ),
-    Citation(
-        "L3",
-        "advantage-not-detached",
-        "lets the gradient of the policy loss flow into the weights",
-        (),
-    ),
-    Citation(
-        "L8",
-        "sum-versus-mean",
-        "sums where the mean is meant, or the reverse: the step length changes with the batch",
-        ("ray-project/ray#2504", "ray-project/ray#32713"),
     ),
 )

@@ -14,6 +14,7 @@ TOPICS = (
     "beta",
     "tanh_gaussian",
     "networks",
+    "score_function",
     "pathwise",
     "finite_difference",
 )

@@ -1,0 +1,179 @@
+"""Baselines: what is taken off a return before it weighs a score, in PyTorch.
+
+For a score s = ∇log π(a) with E[s] = 0, E[s (R − b)] = E[s R] for every b that does not depend
+on the action. Each function here returns the b to subtract: one a sample, or for the
+variance-optimal one, one a component of the score. A constant baseline needs no function; V(s)
+from a critic is subtracted by `monte_carlo_advantage`.  The identity to
+remember: R − mean R = (N − 1)/N · (R − leave-one-out), so a mean over the own batch keeps the
+direction of the gradient and shrinks it by (N − 1)/N, and leaving the own return out does not.
+
+What is fitted on the same samples depends on their actions. Leave-one-out is the exception;
+fit the others on other samples where a factor or a bias matters. Half precision is computed in
+float32 and rounded once.
+"""
+
+import torch
+from jaxtyping import Float, Int
+
+from rlverify.errors import Arguments
+from rlverify.fast._steps import widened
+from rlverify.fast.scan import reverse_linear_recurrence
+
+
+def batch_mean_baseline(returns: Float[torch.Tensor, "N"]) -> Float[torch.Tensor, "N"]:
+    """Mean return of the batch, the same for every sample.
+
+        bᵢ = (1/N) Σⱼ Rⱼ
+
+    Source: Williams 1992, section 4 (reinforcement comparison); Sutton and Barto 2018,
+    section 2.8 (as a running mean).
+    Ours: Rᵢ itself is in bᵢ, which makes the expected gradient (N − 1)/N of the true one, and
+    0 where N = 1.
+
+    Args:
+        returns: Rᵢ of every sample.
+
+    Returns:
+        b, shape [N].
+
+    Raises:
+        TypeError: an argument is of the wrong kind or dtype.
+        ValueError: returns has another shape than [N], or is empty.
+
+    Example:
+        >>> batch_mean_baseline(torch.tensor([1.0, 2.0, 6.0]))
+        tensor([3., 3., 3.])
+    """
+    check = Arguments("batch_mean_baseline", torch.Tensor)
+    check.floats("N", returns=returns)
+
+    (wide,) = widened(returns)
+    return wide.mean().repeat(len(wide)).to(returns.dtype)
+
+
+def leave_one_out_baseline(returns: Float[torch.Tensor, "N"]) -> Float[torch.Tensor, "N"]:
+    """Mean return of the other samples.
+
+        bᵢ = (1/(N − 1)) Σ_{j ≠ i} Rⱼ
+
+    Source: Mnih and Rezende 2016, arXiv:1602.06725, section 2.4; Kool et al. 2019, "Buy 4
+    REINFORCE samples, get a baseline for free!", eq. 7.
+    Ours: nothing is taken off a total, so a large own return costs the others no digits.
+
+    Args:
+        returns: Rᵢ of every sample; at least two.
+
+    Returns:
+        b, shape [N]; bᵢ does not depend on Rᵢ.
+
+    Raises:
+        TypeError: an argument is of the wrong kind or dtype.
+        ValueError: returns has another shape than [N], or fewer than two elements.
+
+    Example:
+        >>> leave_one_out_baseline(torch.tensor([1.0, 2.0, 6.0]))
+        tensor([4.0000, 3.5000, 1.5000])
+    """
+    check = Arguments("leave_one_out_baseline", torch.Tensor)
+    check.floats("N", returns=returns)
+    check.others("returns", returns)
+
+    (wide,) = widened(returns)
+    # what lies behind each sample, and in the other column what lies before it
+    both = torch.stack([wide, wide.flip(0)], dim=1)
+    behind = torch.cat([both[1:], torch.zeros_like(both[:1])])
+    sums = reverse_linear_recurrence(behind, 1.0, torch.zeros_like(both, dtype=torch.bool))
+    return ((sums[:, 0] + sums[:, 1].flip(0)) / (len(wide) - 1)).to(returns.dtype)
+
+
+def variance_optimal_baseline(
+    scores: Float[torch.Tensor, "N P"],
+    returns: Float[torch.Tensor, "N"],
+    *,
+    per_component: bool,
+) -> Float[torch.Tensor, "P"]:
+    """Baseline that minimises the variance of one sample's gradient estimate s (R − b).
+
+        b = E[‖s‖² R] / E[‖s‖²]            one for all components
+        b_p = E[s_p² R] / E[s_p²]          one a component
+
+    Where E[s] = 0 the mean of s (R − b) does not depend on b, so its total variance is
+    E[‖s‖² (R − b)²] less a constant: a parabola in b with its minimum where
+    E[‖s‖² (R − b)] = 0. The same holds for each component alone.
+
+    Source: Weaver and Tao 2001, theorem 2; Greensmith et al. 2004, theorem 8 (one for all);
+    Peters and Schaal 2008, section 3.2.2 (one a component).
+    Ours: means over the given samples stand for expectations. Where a score is 0 throughout,
+    every baseline leaves the variance 0, and b is 0.
+
+    Args:
+        scores: sᵢ = ∇log π of every sample (of a trajectory: summed over its steps).
+        returns: Rᵢ of every sample.
+        per_component: whether each component of the gradient gets a baseline of its own.
+
+    Returns:
+        b, shape [P], to be taken off the return that weighs each component; one for all is
+        the same number in each place.
+
+    Raises:
+        TypeError: an argument is of the wrong kind or dtype.
+        ValueError: shapes disagree, or are not [N, P] and [N].
+
+    Example:
+        >>> scores, returns = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([4.0, 1.0])
+        >>> variance_optimal_baseline(scores, returns, per_component=True)
+        tensor([2.5000, 1.0000])
+        >>> variance_optimal_baseline(scores, returns, per_component=False)
+        tensor([1.5000, 1.5000])
+    """
+    check = Arguments("variance_optimal_baseline", torch.Tensor)
+    check.floats("N P", scores=scores)
+    check.floats("N", returns=returns)
+    check.switch(per_component=per_component)
+
+    wide, earned = widened(scores, returns)
+    squares = wide.square()
+    weighted, squared = (earned[:, None] * squares).sum(0), squares.sum(0)
+    if not per_component:
+        weighted, squared = (total.sum().expand_as(total) for total in (weighted, squared))
+    # where no score is, every baseline is as good
+    silent = squared == 0
+    baselines = weighted.masked_fill(silent, 0) / squared.masked_fill(silent, 1)
+    return baselines.to(scores.dtype)
+
+
+def value_baseline(
+    states: Int[torch.Tensor, "N"], returns: Float[torch.Tensor, "N"]
+) -> Float[torch.Tensor, "N"]:
+    """Mean return of the samples in the same state: the Monte-Carlo estimate of V(sᵢ).
+
+        bᵢ = V(sᵢ) = mean of Rⱼ over all j with sⱼ = sᵢ
+
+    Source: Sutton and Barto 2018, sections 5.1 (every-visit estimate of V) and 13.4 (as the
+    baseline of REINFORCE).
+    Ours: a table, and Rᵢ itself is in it: in a state met n times the expected gradient is
+    (n − 1)/n of the true one. For V from a critic subtract its values.
+
+    Args:
+        states: number of the state that each sample left.
+        returns: Rᵢ of every sample, to go from that state.
+
+    Returns:
+        b, shape [N].
+
+    Raises:
+        TypeError: an argument is of the wrong kind or dtype.
+        ValueError: shapes disagree, or a state is negative.
+
+    Example:
+        >>> value_baseline(torch.tensor([0, 2, 0]), torch.tensor([1.0, 5.0, 2.0]))
+        tensor([1.5000, 5.0000, 1.5000])
+    """
+    check = Arguments("value_baseline", torch.Tensor)
+    check.floats("N", returns=returns)
+    check.integers("N", least=0, states=states)
+
+    (wide,) = widened(returns)
+    _, place, counts = states.unique(return_inverse=True, return_counts=True)
+    totals = wide.new_zeros(len(counts)).index_add(0, place, wide)
+    return (totals / counts)[place].to(returns.dtype)
