@@ -83,11 +83,14 @@ class Trajectories:
 
     def single(self, column: int) -> "Trajectories":
         """Return one trajectory without its padding, [T, 1] with T ≤ H."""
-        steps = int(self.mask[:, column].sum())
-        one = self.select([column])
-        rows = {"states": steps + 1, "probabilities": 1}
+        return self.select([column]).cut()
+
+    def cut(self) -> "Trajectories":
+        """Return all of them without the steps that are padding in each, [T, N] with T ≤ H."""
+        steps = int(self.mask.any(axis=1).sum())
+        rows = {"states": steps + 1, "probabilities": self.probabilities.size}
         return Trajectories(
-            *(getattr(one, field.name)[: rows.get(field.name, steps)] for field in fields(one))
+            *(getattr(self, field.name)[: rows.get(field.name, steps)] for field in fields(self))
         )
 
 
