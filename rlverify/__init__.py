@@ -14,15 +14,27 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "bias": "rlverify.biasing",
     "check": "rlverify.examination",
     "run": "rlverify.examination",
     "Verdict": "rlverify.judging",
     "CallError": "rlverify.calling",
+    "exact_expectation": "rlverify.expectation",
     "explain": "rlverify.reporting",
     "list_contracts": "rlverify.contracts",
 }
 
-__all__ = ["CallError", "Verdict", "__version__", "check", "explain", "list_contracts", "run"]
+__all__ = [
+    "CallError",
+    "Verdict",
+    "__version__",
+    "bias",
+    "check",
+    "exact_expectation",
+    "explain",
+    "list_contracts",
+    "run",
+]
 
 
 _MODULES = ("errors", "fast", "reference", "tabular_envs", "testing")
