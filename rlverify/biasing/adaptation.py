@@ -66,6 +66,7 @@ class Stranger:
         self.situation = situation.floating()
         self.name = engine.signature.name
         self.printed = ""
+        self.scalar: tuple[str, np.ndarray] | None = None
         self.notes: list[str] = []
         declared = parse(call) if call else inferred(engine.signature)
         self.given = bound(engine.signature, declared)
@@ -141,15 +142,31 @@ class Stranger:
         every = self.situation.recorded
         count = every.found.probabilities.size
         size = 1 if arrangement.layout == "columns" else min(count, max(self.situation.batch, 2))
-        self.arrangement = arrangement
+        self.arrangement, self.scalar = arrangement, None
         (outcome,) = self._outcomes([list(range(size))])
         if outcome.failure:
-            return f"{outcome.message}"
+            return outcome.message
         try:
+            if self.differentiated:
+                self.scalar = self._found_scalar(outcome)
+                (outcome,) = self._outcomes([list(range(size))])
             self._estimate(self._recorded(list(range(size))), outcome)
         except Failure as failure:
             return str(failure)
         return ""
+
+    def _found_scalar(self, outcome: Outcome) -> tuple[str, np.ndarray]:
+        """Return which leaf of a result is the loss, and ones of its shape."""
+        leaves = {leaf.label: leaf for leaf in outcome.leaves if leaf.array is not None}
+        label = self.output or ("loss" if "loss" in leaves else next(iter(leaves), ""))
+        array = leaves[label].array if label in leaves else None
+        if array is None or array.size != 1:
+            came = outcome.returned if array is None else f"shape {array.shape}"
+            raise Failure(
+                f"returned {came}, wanted a scalar loss; weights that multiply the scores are "
+                f"declared with '-> weights'"
+            )
+        return label, np.ones(array.shape)
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -164,8 +181,8 @@ class Stranger:
         for group, columns in enumerate(batches):
             recorded = self._recorded(columns, situation)
             arguments = tuple(self._argument(item, recorded) for item in self.given)
-            positional = self._positional()
-            calls.append(Call(arguments, positional, group, self.differentiated, self.output))
+            sought = None if self.scalar is None else (self.differentiated, (self.scalar,))
+            calls.append(Call(arguments, self._positional(), group, sought))
         found = self.engine.run(calls, self.arrangement.library, self.arrangement.dtype)
         self.printed = self.printed or next((item.printed for item in found if item.printed), "")
         return found
@@ -200,6 +217,8 @@ class Stranger:
             sign = -1.0 if self.kind == "loss" else 1.0
             estimate, weights = np.zeros(size), None
             slopes = {leaf.label: leaf.array for leaf in outcome.leaves}
+            if not slopes:
+                raise Failure("returned a scalar that no derivative flows back from")
             for item in self.given:
                 if item.source not in DIFFERENTIABLE:
                     continue
