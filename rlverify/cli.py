@@ -222,6 +222,10 @@ def bias(
         bool | None,
         typer.Option("--rational/--float", help="Fractions or floats; if not set, as it can be."),
     ] = None,
+    aim: Annotated[
+        str,
+        typer.Option(metavar="TARGET", help="gradient, field (without γᵗ) or undiscounted."),
+    ] = "gradient",
     call: Annotated[
         str | None,
         typer.Option(metavar='"F(...)"', help="How it is called, where names do not say."),
@@ -248,7 +252,7 @@ def bias(
             desk, target,
             mdp=mdp, policy=policy, behaviour=behaviour, horizon=horizon, gamma=gamma, lam=lam,
             batch=batch, critic=critic, bootstrap=bootstrap, exact=rational,
-            call=call, arrays=arrays, layout=layout, time_limit=time_limit,
+            aim=aim, call=call, arrays=arrays, layout=layout, time_limit=time_limit,
         )
     )  # fmt: skip
 

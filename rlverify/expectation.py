@@ -143,31 +143,60 @@ def _checked(function: str, estimates: Any, shape: tuple[Any, ...], *, exact: bo
 
 
 def _moments(weights: Any, estimates: Any, *, exact: bool, roundings: int) -> Expectation:
-    """Mean and covariance of estimates [N, P] whose weights [N] carry some roundings."""
-    count, size = estimates.shape
-    terms = weights[:, None] * estimates
+    """Moments of estimates [N, P] whose weights [N] carry some roundings."""
     if exact:
-        mean = terms.sum(axis=0)
-        bound = np.zeros(size)
-    else:
-        mean = np.array([math.fsum(column) for column in terms.T.tolist()])
-        total = np.array([math.fsum(column) for column in np.abs(terms).T.tolist()])
-        # a term: the roundings of its weight and one of the product; the sum: one. Two more
-        # are for `total`, which is itself made of rounded terms
-        steps = (roundings + 4) * UNIT
-        bound = steps / (1 - steps) * total
+        return _exact_moments(weights, estimates)
+    terms = weights[:, None] * estimates
+    mean = np.array([math.fsum(column) for column in terms.T.tolist()])
+    total = np.array([math.fsum(column) for column in np.abs(terms).T.tolist()])
+    # a term: the roundings of its weight and one of the product; the sum: one. Two more
+    # are for `total`, which is itself made of rounded terms
+    steps = (roundings + 4) * UNIT
     spread = estimates - mean
     sizes = np.abs(spread)
     return Expectation(
         mean,
         np.asarray((weights[:, None] * spread).T @ spread),
-        bound,
-        count,
-        third=np.asarray(weights @ sizes**3),
-        skew=np.asarray(weights @ spread**3),
+        steps / (1 - steps) * total,
+        weights.size,
+        third=weights @ sizes**3,
+        skew=weights @ spread**3,
         largest=sizes.max(axis=0),
         largest_norm=math.sqrt((spread * spread).sum(axis=1).max()),
     )
+
+
+def _exact_moments(weights: Any, estimates: Any) -> Expectation:
+    """Moments of fractions, in integers over common denominators: an order faster."""
+    chances, whole = _integers(weights)
+    numbers, part = _integers(estimates)
+    sums = chances @ numbers  # over whole · part, as the deviations are
+    spread, unit = whole * numbers - sums, whole * part
+    sizes = np.abs(spread)
+    return Expectation(
+        _over(sums, unit),
+        _over((chances[:, None] * spread).T @ spread, whole * unit**2),
+        np.zeros(sums.size),
+        weights.size,
+        third=_over(chances @ sizes**3, whole * unit**3),
+        skew=_over(chances @ spread**3, whole * unit**3),
+        largest=_over(sizes.max(axis=0), unit),
+        largest_norm=math.sqrt(Fraction(int((spread * spread).sum(axis=1).max()), unit**2)),
+    )
+
+
+def _integers(array: Any) -> tuple[Any, int]:
+    """Return numerators over the least common denominator, and that."""
+    common = math.lcm(*(x.denominator for x in array.flat))
+    found = np.empty(array.shape, dtype=object)
+    found.reshape(-1)[:] = [x.numerator * (common // x.denominator) for x in array.flat]
+    return found, common
+
+
+def _over(numerators: Any, denominator: int) -> Any:
+    found = np.empty(numerators.shape, dtype=object)
+    found.reshape(-1)[:] = [Fraction(x, denominator) for x in numerators.flat]
+    return found
 
 
 def exact_expectation(

@@ -63,7 +63,8 @@ def _backward(
     """Return V_t and Q_t for t from 0; policies of complex or dual numbers are welcome."""
     rewards, discounted = _rewards_and_discounted(mdp, gamma, exact)
     nothing = lifted_entries(np.zeros(mdp.states), exact)
-    values, action_values = [nothing if bootstrap is None else bootstrap], []
+    values = [nothing if bootstrap is None else bootstrap]
+    action_values: list[Any] = []
     for _ in range(horizon):
         action_values.insert(0, rewards + discounted @ values[0])
         values.insert(0, (policy * action_values[0]).sum(axis=1))

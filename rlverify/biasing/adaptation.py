@@ -52,6 +52,7 @@ class Stranger:
 
     Raises:
         CallError: the call is ambiguous or impossible.
+        Failure: it gives no estimate, however its arrays are arranged.
     """
 
     def __init__(
@@ -134,8 +135,10 @@ class Stranger:
                 if not problem:
                     return arrangement
                 first = first or problem
-        wanted = "torch or jax" if self.kind else "numpy, torch or jax"
-        raise CallError(f"{self.name}: {first or f'arrays came as {arrays!r}, wanted {wanted}.'}")
+        if first:
+            raise Failure(f"{first} (called {self.mapping})")
+        wanted = "torch or jax, which differentiate" if self.kind else "numpy, torch or jax"
+        raise CallError(f"{self.name}: arrays came as {arrays!r}, wanted {wanted}, installed.")
 
     def _tried(self, arrangement: Arrangement) -> str:
         """Return what is the matter under an arrangement; nothing if it works."""
@@ -271,8 +274,11 @@ class Stranger:
         strides = [1 + k for k in range(PROBES)]
         return [[(k + i * stride) % count for i in range(size)] for k, stride in enumerate(strides)]
 
-    def expectation(self) -> tuple[Expectation, int, list[Any] | None]:
-        """Return mean and covariance, trajectories an estimate, and all weights if it has some.
+    def expectation(self, *, orderly: bool = False) -> tuple[Expectation, int]:
+        """Return mean and covariance, and the number of trajectories in an estimate.
+
+        Args:
+            orderly: whether an estimator to which the order in a batch matters is refused.
 
         Raises:
             Failure: it gives no estimate for some batch.
@@ -293,9 +299,10 @@ class Stranger:
                 raise alone
             rows = np.stack([estimate for estimate, _ in alone])
             found = exact_expectation(lambda _: rows, situation.mdp, situation.policy, **shared)
-            weights = [each for _, each in alone]
-            return found, 1, None if any(each is None for each in weights) else weights
+            return found, 1
         ordered = self._ordered()
+        if ordered and orderly:
+            raise Failure("the order in the batch matters to it")
         size = situation.batch
         number = count**size if ordered else math.comb(count + size - 1, size)
         if number > BATCHES:
@@ -318,7 +325,7 @@ class Stranger:
             lambda _: next(given), situation.mdp, situation.policy,
             group=size, ordered=ordered, **shared,
         )  # fmt: skip
-        return found, size, None
+        return found, size
 
     def _within(self, one: Any, other: Any) -> bool:
         situation = self.situation
@@ -341,7 +348,10 @@ class Stranger:
         if all(self._within(estimate, total / size) for estimate, total in pairs):
             return False
         if all(self._within(estimate, total) for estimate, total in pairs):
-            self.notes.append("it sums over its batch: judged one trajectory at a time")
+            self.notes.append(
+                f"it sums over its batch, so that a batch of {size} gives {size} times the mean: "
+                f"judged one trajectory at a time"
+            )
             return False
         self.notes.append(f"it couples its batch: judged on all batches of {size}")
         return True

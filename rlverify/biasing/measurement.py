@@ -50,7 +50,7 @@ class Finding:
         allowed: what rounding may do to each element of the bias, [P]; 0 in exact arithmetic.
         relative: ‖bias‖ / ‖∇J‖.
         factor: f with E ĝ = f ∇J, or None.
-        target: of `TARGETS`, which of them it is unbiased for; empty for none.
+        targets: those of `TARGETS` that it is unbiased for.
         variance: trace of the covariance, for each trajectory: N times that of one estimate.
         signal: ‖∇J‖ / √variance.
         precision: the precision whose rounding explains all that is left of the bias.
@@ -68,7 +68,7 @@ class Finding:
     allowed: Float[np.ndarray, "P"]
     relative: float
     factor: Fraction | None
-    target: str
+    targets: tuple[str, ...]
     variance: Any
     signal: float
     precision: str = "float64"
@@ -81,6 +81,11 @@ class Finding:
         """Whether it is unbiased for ∇J."""
         return self.target == "gradient"
 
+    @property
+    def target(self) -> str:
+        """The first of its targets; empty for none."""
+        return self.targets[0] if self.targets else ""
+
 
 def measured(
     situation: Situation, name: str, formula: str, sentence: str, expectation: Expectation,
@@ -90,29 +95,27 @@ def measured(
     truth, exact = situation.gradient, expectation.mean.dtype == object
     if not exact and truth.dtype == object:
         truth = truth.astype(np.float64)
-    target, precision = "", "float64"
-    for unit in ("float64",) if exact else tuple(UNITS):
-        allowed = allowance(situation, expectation, samples, UNITS[unit])
-        targets = {key: getattr(situation, key) for key in TARGETS if key}
-        target = next(
-            (key for key, field in targets.items() if _agree(expectation, field, allowed)), ""
+    for precision in UNITS:
+        allowed = allowance(situation, expectation, samples, UNITS[precision])
+        targets = tuple(
+            key for key in TARGETS if key and _agree(expectation, getattr(situation, key), allowed)
         )
-        if target:
-            precision = unit
+        if targets or exact:
             break
-    if not target:
-        allowed = allowance(situation, expectation, samples, UNITS["float64"])
+    if not targets:
+        precision = "float64"
+        allowed = allowance(situation, expectation, samples, UNITS[precision])
     variance = samples * expectation.covariance.trace()
     return Finding(
         name, formula, sentence, expectation, samples,
         bias=expectation.bias(truth),
         allowed=allowed,
-        relative=0.0 if target == "gradient" else expectation.relative_bias(truth),
+        relative=0.0 if "gradient" in targets else expectation.relative_bias(truth),
         factor=factor(expectation, truth, allowed),
-        target=target,
+        targets=targets,
+        precision=precision,
         variance=variance,
         signal=_quotient(_norm(truth), math.sqrt(max(0, variance))),
-        precision=precision,
         **more,
     )  # fmt: skip
 
@@ -135,6 +138,12 @@ def measure(situation: Situation, estimator: Estimator) -> Finding:
     return measured(
         situation, estimator.name, estimator.formula, estimator.sentence, expectation, samples
     )
+
+
+def batches(situation: Situation) -> int:
+    """Return the number of batches, the order left aside."""
+    count = situation.trajectories.probabilities.size
+    return math.comb(count + situation.batch - 1, situation.batch)
 
 
 def allowance(situation: Situation, found: Expectation, samples: int, unit: float) -> Any:

@@ -108,7 +108,7 @@ def policy(name: str, written: Any, mdp: FiniteMDP) -> Float[np.ndarray, "S A"]:
         return POLICIES[written](mdp)
     found = _numbers(name, written, "FILE.npy, FILE.json, uniform or slanted")
     require_policy("bias", mdp, **{name: found})
-    return found
+    return np.asarray(found)
 
 
 def _numbers(name: str, written: Any, wanted: str) -> Any:
@@ -194,9 +194,9 @@ def situation(
     words = mdp if isinstance(mdp, str) else DEFAULT if mdp is None else mdp.name
     chosen = mdp if isinstance(mdp, FiniteMDP) else process(words)
     numbers = {"gamma": fraction("gamma", gamma), "lam": fraction("lam", lam)}
-    for name, value in numbers.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} came as {value}, wanted a number in [0, 1].")
+    for name, given in numbers.items():
+        if not 0 <= given <= 1:
+            raise ValueError(f"{name} came as {given}, wanted a number in [0, 1].")
     target = policy("policy", "slanted" if policy_ is None else policy_, chosen)
     acting = None if behaviour is None else policy("behaviour", behaviour, chosen)
     error, table = critic(critic_, chosen, horizon)

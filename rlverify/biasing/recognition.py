@@ -16,7 +16,6 @@ from rlverify.biasing.adaptation import Failure, Stranger
 from rlverify.biasing.estimation import Estimator, estimators
 from rlverify.biasing.measurement import TARGETS, Finding, factor, measure, named_factor
 from rlverify.biasing.situation import Recorded, Situation
-from rlverify.expectation import exact_expectation
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 
 
@@ -154,18 +153,13 @@ def _recognised(situation: Situation, found: Finding) -> str:
         return ""
     known = [(item, item.name) for item in mistakes(situation)]
     known += [
-        (item, f"its mean is that of {item.name}, {item.formula}")
+        (item, f"its mean is that of {item.name}, {item.formula}{_wrong(situation, item.name)}")
         for item in estimators(situation)
         if not item.coupled
     ]
-    options: dict[str, Any] = {"horizon": situation.horizon, "behaviour": situation.behaviour}
-    candidates = [(TARGETS["field"], situation.field)]
+    every, candidates = situation.recorded, [(TARGETS["field"], situation.field)]
     for item, words in known:
-        weights = item.estimate(situation.recorded)
-        expected = exact_expectation(
-            lambda _, rows=weights: rows, situation.mdp, situation.policy, **options
-        )
-        candidates.append((words, expected.mean))
+        candidates.append((words, every.found.probabilities @ item.estimate(every)))
     scaled = ""
     if found.samples > 1:
         for item in _coupled_mistakes():
@@ -190,6 +184,12 @@ class _Mean:
 
 def _with_mean(found: Finding, mean: Any) -> Any:
     return _Mean(mean)
+
+
+def _wrong(situation: Situation, name: str) -> str:
+    bootstraps = name in ("actor-critic", "gae", "gae-no-gamma-t")
+    wrong = situation.table is not None or situation.error is not None
+    return ": it bootstraps from a critic that is wrong" if bootstraps and wrong else ""
 
 
 def _by_scale(stranger: Stranger) -> str:

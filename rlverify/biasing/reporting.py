@@ -94,7 +94,9 @@ def _verdict(report: Report, width: int | None) -> list[Text]:
     if found is None:
         return []
     word = "UNBIASED" if found.unbiased else "BIASED"
-    head = text(word, "bold green" if found.unbiased else "bold red")
+    if report.ok and report.own and not found.unbiased:
+        word = f"UNBIASED({report.aim})"  # as declared
+    head = text(word, "bold green" if "UN" in word else "bold red")
     head.append_text(text(f"  {found.name}", "bold"))
     lines = [*wrapped(head, width), Text()]
 
@@ -213,7 +215,7 @@ def finding_record(found: Finding, situation: Situation) -> dict[str, Any]:
         "formula": found.formula,
         "sentence": found.sentence,
         "unbiased": found.unbiased,
-        "unbiased_for": found.target,
+        "unbiased_for": found.targets,
         "factor": found.factor,
         "factor_named": named_factor(found.factor, situation, found.samples),
         "mean": found.expectation.mean,
