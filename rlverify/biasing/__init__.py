@@ -178,7 +178,7 @@ def _strange(
     memory_limit: int | None,
     options: dict[str, Any],
 ) -> tuple[Finding | None, str]:
-    from rlverify.biasing.adaptation import Failure, Stranger
+    from rlverify.biasing.adaptation import Failure, Ordered, Stranger
     from rlverify.calling import Here
     from rlverify.calling.isolation import Elsewhere
 
@@ -188,14 +188,20 @@ def _strange(
     )  # fmt: skip
     try:
         stranger = Stranger(engine, situation, **options)
-        found = _found(situation, stranger)
-        if found.targets or found.samples == 1 or options["layout"] is not None:
-            return _diagnosed(situation, stranger, found), ""
-        other = _laid_out(situation, engine, stranger.arrangement.layout, options)
-        if not other:
-            return _diagnosed(situation, stranger, found), ""
-        told = f"with --layout {other} it is unbiased: its arrays are laid out otherwise"
-        return replace(found, diagnosis=told), ""
+        told, tried = "", options["layout"] is not None
+        try:
+            found = _found(situation, stranger, orderly=not tried)
+        except Ordered as failure:
+            # every order of a batch is many calls; first look whether the layout is meant
+            told, tried = _laid_out(situation, engine, stranger, options), True
+            if told:
+                return None, f"{stranger.name}: {failure}; {told}"
+            found = _found(situation, stranger)
+        if not (found.targets or found.samples == 1 or tried):
+            told = _laid_out(situation, engine, stranger, options)
+        return replace(found, diagnosis=told) if told else _diagnosed(
+            situation, stranger, found
+        ), ""
     except Failure as failure:
         return None, f"{engine.signature.name}: {failure}"
     finally:
@@ -210,16 +216,17 @@ def _found(situation: Situation, stranger: Any, *, orderly: bool = False) -> Fin
     )  # fmt: skip
 
 
-def _laid_out(situation: Situation, engine: Any, tried: str, options: dict[str, Any]) -> str:
-    """Return the layout under which a function is unbiased; empty for none."""
+def _laid_out(situation: Situation, engine: Any, tried: Any, options: dict[str, Any]) -> str:
+    """Say under which other layout a function is unbiased; nothing if there is none."""
     from rlverify.biasing.adaptation import Failure, Stranger
 
     layouts = ["batch-major", *(["samples"] if situation.horizon == 1 else [])]
     for layout in layouts:
         try:
             stranger = Stranger(engine, situation, **{**options, "layout": layout})
-            if layout != tried and _found(situation, stranger, orderly=True).unbiased:
-                return layout
+            found = _found(situation, stranger, orderly=True)
         except (Failure, CallError):
             continue
+        if found.unbiased and layout != tried.arrangement.layout:
+            return f"with --layout {layout} it is unbiased"
     return ""

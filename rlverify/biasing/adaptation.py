@@ -40,6 +40,10 @@ class Failure(ValueError):
     """An estimator gave no estimate; the text says when, and what it did."""
 
 
+class Ordered(Failure):
+    """An estimator cares for the order in its batch, as one that takes it for time does."""
+
+
 class Stranger:
     """An estimator of somebody else's, on an engine that calls it.
 
@@ -281,7 +285,7 @@ class Stranger:
             orderly: whether an estimator to which the order in a batch matters is refused.
 
         Raises:
-            Failure: it gives no estimate for some batch.
+            Failure: it gives no estimate for some batch, or is refused.
         """
         situation = self.situation
         count = situation.trajectories.probabilities.size
@@ -302,7 +306,7 @@ class Stranger:
             return found, 1
         ordered = self._ordered()
         if ordered and orderly:
-            raise Failure("the order in the batch matters to it")
+            raise Ordered("the order of the trajectories in a batch matters to it")
         size = situation.batch
         number = count**size if ordered else math.comb(count + size - 1, size)
         if number > BATCHES:
