@@ -15,10 +15,12 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Polynomial": "rlverify.objectives",
+    "bias": "rlverify.biasing",
     "check": "rlverify.examination",
     "run": "rlverify.examination",
     "Verdict": "rlverify.judging",
     "CallError": "rlverify.calling",
+    "exact_expectation": "rlverify.expectation",
     "explain": "rlverify.reporting",
     "list_contracts": "rlverify.contracts",
 }
@@ -28,7 +30,9 @@ __all__ = [
     "Polynomial",
     "Verdict",
     "__version__",
+    "bias",
     "check",
+    "exact_expectation",
     "explain",
     "list_contracts",
     "run",

@@ -187,6 +187,77 @@ def check(
 
 
 @app.command()
+def bias(
+    context: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="An estimator of the table, MODULE:FUNCTION or FILE.py:FUNCTION; the table alone "
+            "if none is given.",
+        ),
+    ] = None,
+    mdp: Annotated[
+        str | None,
+        typer.Option(metavar="PROCESS", help="Such as 'corridor(3)', FILE.npz or FILE.json."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="slanted, uniform, FILE.npy or FILE.json.")
+    ] = None,
+    behaviour: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="The policy that acts, if it is another.")
+    ] = None,
+    horizon: Annotated[int, typer.Option(metavar="H", min=1, help="Number of steps.")] = 3,
+    gamma: Annotated[str, typer.Option(metavar="1/2", help="Discount.")] = "1/2",
+    lam: Annotated[str, typer.Option(metavar="1/2", help="λ of generalised advantages.")] = "1/2",
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Trajectories in a batch.")] = 4,
+    critic: Annotated[
+        str,
+        typer.Option(metavar="CRITIC", help="exact, zero, +1/2 (exact plus that), or a file."),
+    ] = "exact",
+    bootstrap: Annotated[
+        bool, typer.Option("--bootstrap", help="The horizon is a time limit, not an end.")
+    ] = False,
+    rational: Annotated[
+        bool | None,
+        typer.Option("--rational/--float", help="Fractions or floats; if not set, as it can be."),
+    ] = None,
+    aim: Annotated[
+        str,
+        typer.Option(metavar="TARGET", help="gradient, field (without γᵗ) or undiscounted."),
+    ] = "gradient",
+    call: Annotated[
+        str | None,
+        typer.Option(metavar='"F(...)"', help="How it is called, where names do not say."),
+    ] = None,
+    arrays: Annotated[
+        str | None, typer.Option(metavar="LIBRARY", help="numpy, torch or jax.")
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(metavar="LAYOUT", help="time-major, batch-major, columns or samples."),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(metavar="S", min=0.001, help="Seconds that one call may take.")
+    ] = 10.0,
+    json: Json = None,
+    no_color: NoColor = False,
+) -> int:
+    """Tell exactly what a policy-gradient estimator gives on average, and how it scatters."""
+    desk = _desk(context, json)
+    from rlverify.biasing import commanding
+
+    return _status(
+        commanding.run(
+            desk, target,
+            mdp=mdp, policy=policy, behaviour=behaviour, horizon=horizon, gamma=gamma, lam=lam,
+            batch=batch, critic=critic, bootstrap=bootstrap, exact=rational,
+            aim=aim, call=call, arrays=arrays, layout=layout, time_limit=time_limit,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def explain(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The estimator, such as gae.")],

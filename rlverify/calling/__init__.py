@@ -177,7 +177,7 @@ def planned(
     return _Planned(engine, contract, made, arrays, layout)
 
 
-class _Here:
+class Here:
     """The engine of functions in this process. It survives what Python can catch."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -234,4 +234,4 @@ def in_process(
     Raises:
         CallError: the call is ambiguous or impossible; the message shows what to declare.
     """
-    return planned(_Here(function), contract, call, arrays, layout)
+    return planned(Here(function), contract, call, arrays, layout)

@@ -23,7 +23,7 @@ GIVE_UP = 2  # so often may a candidate hang or die before it is left alone
 BATCH_CALLS, BATCH_BYTES = 512, 2**23
 
 
-class _Elsewhere:
+class Elsewhere:
     """The engine of functions that live in a worker process."""
 
     def __init__(self, target: str, time_limit: float, memory_limit: int | None) -> None:
@@ -213,7 +213,7 @@ def isolated(
     Raises:
         CallError: the target cannot be imported, or its call is ambiguous or impossible.
     """
-    engine = _Elsewhere(target, time_limit, memory_limit)
+    engine = Elsewhere(target, time_limit, memory_limit)
     try:
         return planned(engine, contract, call, arrays, layout)
     except BaseException:

@@ -64,7 +64,7 @@ def plan(signature: Signature, arguments: tuple[Argument, ...], declaration: Dec
     Raises:
         CallError: the declaration does not fit the contract or the signature.
     """
-    bindings = _bound(signature, declaration)
+    bindings = bound(signature, declaration)
     expression = _expression(signature, arguments, bindings, dict(declaration.fixed))
     parameters = signature.parameters or ()
     passing = [(item.name, item.passing) for item in parameters]
@@ -97,7 +97,7 @@ def _unsure(parameter: Parameter | None, source: str) -> bool:
     return (parameter.takes_none if source == "mask" else parameter.takes_array) is None
 
 
-def _bound(signature: Signature, declaration: Declaration) -> tuple[Given, ...]:
+def bound(signature: Signature, declaration: Declaration) -> tuple[Given, ...]:
     """Return the declared arguments with their parameters named, where these are known."""
     if signature.parameters is None:
         return declaration.arguments
