@@ -9,8 +9,9 @@ An estimator that couples a batch of N trajectories, as a batch-mean baseline do
 over batches. It must not care for the order in the batch; then C(n+N−1, N) multisets of n
 trajectories stand for all nᴺ batches, each with the number of its orders as weight.
 
-The truth comes from another path, `true_gradient`: a derivative carried through the recursion
-of the values, without score function, without policy gradient theorem, without trajectories.
+The truth comes from another path, `rlverify.valuation.true_gradient`: a derivative carried
+through the recursion of the values, without score function, without policy gradient theorem,
+without trajectories.
 
 The one identity to remember: E ĝ = Σₙ Pₙ ĝ(τₙ), and bias = E ĝ − ∇J.
 """
@@ -25,20 +26,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from rlverify.differentiation import Dual
-from rlverify.enumeration import (
-    Estimate,
-    enumerate_trajectories,
-    lifted_entries,
-    require_exact,
-    require_policy,
-)
+from rlverify.enumeration import STEPS, Estimate, enumerated
 from rlverify.errors import Arguments
-from rlverify.tabular_envs.exact import continuing_probabilities
+from rlverify.rationalization import require_exact
 from rlverify.tabular_envs.finite_mdp import FiniteMDP, require_float64
+from rlverify.valuation import true_gradient
+
+__all__ = ["Expectation", "exact_expectation", "exact_group_expectation", "true_gradient"]
 
 BATCHES = 100_000  # one call of the estimator each
-STEP = 2.0**-500  # of the complex step: its square underflows against 1, so it costs no accuracy
 UNIT = 2.0**-53
 
 
@@ -47,6 +43,10 @@ class Expectation:
     """What an estimator gives on average, and how it scatters.
 
         mean = Σ Pₙ ĝₙ        covariance = Σ Pₙ (ĝₙ − mean)(ĝₙ − mean)ᵀ
+        third = Σ Pₙ |ĝₙ − mean|³        skew = Σ Pₙ (ĝₙ − mean)³        largest = maxₙ |ĝₙ − mean|
+
+    The last three are what a test on samples needs: Berry–Esseen's bound the third moment,
+    Bernstein's the largest deviation.
 
     Attributes:
         mean: E ĝ, [P], float64 or `Fraction` objects.
@@ -54,12 +54,20 @@ class Expectation:
         rounding: bound on the error of each element of `mean`, the estimates taken as exact
             numbers, [P]; all 0 in exact arithmetic.
         count: number of trajectories, or of batches, in the sum.
+        third: absolute third central moment of each element, [P].
+        skew: third central moment of each element, not divided by the deviation cubed, [P].
+        largest: largest deviation of each element from its mean, [P].
+        largest_norm: largest Euclidean norm of a deviation.
     """
 
     mean: Float[np.ndarray, "P"]
     covariance: Float[np.ndarray, "P P"]
     rounding: Float[np.ndarray, "P"]
     count: int
+    third: Float[np.ndarray, "P"]
+    skew: Float[np.ndarray, "P"]
+    largest: Float[np.ndarray, "P"]
+    largest_norm: float
 
     def bias(self, gradient: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
         """E ĝ − ∇J, [P]; a gradient of another shape, such as [S, A], is flattened.
@@ -149,8 +157,17 @@ def _moments(weights: Any, estimates: Any, *, exact: bool, roundings: int) -> Ex
         steps = (roundings + 4) * UNIT
         bound = steps / (1 - steps) * total
     spread = estimates - mean
-    covariance = (weights[:, None] * spread).T @ spread
-    return Expectation(mean, np.asarray(covariance), bound, count)
+    sizes = np.abs(spread)
+    return Expectation(
+        mean,
+        np.asarray((weights[:, None] * spread).T @ spread),
+        bound,
+        count,
+        third=np.asarray(weights @ sizes**3),
+        skew=np.asarray(weights @ spread**3),
+        largest=sizes.max(axis=0),
+        largest_norm=math.sqrt((spread * spread).sum(axis=1).max()),
+    )
 
 
 def exact_expectation(
@@ -160,6 +177,7 @@ def exact_expectation(
     *,
     horizon: int,
     behaviour: Float[np.ndarray, "S A"] | None = None,
+    limit: int = STEPS,
 ) -> Expectation:
     """Mean and covariance of an estimator that makes one estimate of each trajectory.
 
@@ -179,9 +197,10 @@ def exact_expectation(
         policy: target policy, [S, A], float64 or `Fraction` objects.
         horizon: number of steps H, at least 1.
         behaviour: policy that acts; None is `policy`. Probabilities are then its own.
+        limit: largest number of steps of all trajectories together.
 
     Returns:
-        Mean, covariance and rounding bound.
+        Mean, covariance, rounding bound, third moments and largest deviations.
 
     Raises:
         TypeError: an argument, or what `estimate` gave, is of another type or dtype.
@@ -200,7 +219,7 @@ def exact_expectation(
     """
     function = "exact_expectation"
     _require_estimate(function, estimate)
-    found = enumerate_trajectories(mdp, policy, horizon=horizon, behaviour=behaviour)
+    found = enumerated(function, mdp, policy, horizon=horizon, behaviour=behaviour, limit=limit)
     weights = found.probabilities
     estimates = _checked(function, estimate(found), (weights.size, "P"), exact=found.exact)
     return _moments(weights, estimates, exact=found.exact, roundings=2 * horizon)
@@ -240,7 +259,7 @@ def exact_group_expectation(
         limit: largest number of batches; each is one call of `estimate`.
 
     Returns:
-        Mean, covariance and rounding bound of the estimate of one batch.
+        What `exact_expectation` returns, of the estimate of one batch.
 
     Raises:
         TypeError: an argument, or what `estimate` gave, is of another type or dtype.
@@ -252,7 +271,7 @@ def exact_group_expectation(
     arguments = Arguments(function, np.ndarray)
     arguments.count("group", group, least=1)
     arguments.count("limit", limit, least=1)
-    found = enumerate_trajectories(mdp, policy, horizon=horizon, behaviour=behaviour)
+    found = enumerated(function, mdp, policy, horizon=horizon, behaviour=behaviour, limit=STEPS)
     n = found.probabilities.size
     batches = n**group if ordered else math.comb(n + group - 1, group)
     if batches > limit:
@@ -298,71 +317,3 @@ def _orders(batch: tuple[int, ...]) -> int:
     """Return in how many orders a multiset can be drawn, N!/Πᵢ kᵢ!."""
     repeats = math.prod(math.factorial(k) for k in Counter(batch).values())
     return math.factorial(len(batch)) // repeats
-
-
-def true_gradient(
-    mdp: FiniteMDP, policy: Float[np.ndarray, "S A"], *, gamma: float | Fraction, horizon: int
-) -> Float[np.ndarray, "S A"]:
-    """Gradient of J in the logits of a softmax policy, carried through the recursion.
-
-        J(θ) = Σₛ start(s) V₀(s)        V_t(s) = Σₐ π(a|s) (r̄(s,a) + γ Σₛ′ C(s,a,s′) V_{t+1}(s′))
-        ∂J/∂θ(s,a) = Im J(θ + ih e_{s,a}) / h        π(·|s) = softmax(θ(s,·)) at every t
-
-    Source: Squire & Trapp 1998, SIAM Review 40(1), eq. 6, the complex step; Puterman 1994,
-        §4.2, the recursion.
-    Ours: a step in a logit multiplies its weight by 1 + ih, to first order, so no logarithm is
-        taken. In exact arithmetic dual numbers take the place of complex ones.
-        `tabular_envs.finite_horizon.horizon_gradient` is the other path, by the policy
-        gradient theorem; the tests hold the two against each other.
-
-    Args:
-        mdp: the process.
-        policy: probabilities π(a|s), [S, A], float64 or `Fraction` objects.
-        gamma: discount in [0, 1]; no float where the policy is made of `Fraction`.
-        horizon: number of steps H, at least 1.
-
-    Returns:
-        [S, A], in the unit of the reward and of the policy's type; 0 where π(a|s) is 0.
-
-    Raises:
-        TypeError: an argument is of another type or dtype.
-        ValueError: shapes disagree, a row is no distribution, or gamma or horizon lies outside
-            its range.
-
-    Example:
-        >>> from rlverify.enumeration import rational_policy
-        >>> from rlverify.tabular_envs.environments import two_button_game
-        >>> even = rational_policy([[1, 1], [1, 1]])
-        >>> true_gradient(two_button_game(100), even, gamma=1, horizon=1)[0].tolist()
-        [Fraction(1, 2), Fraction(-1, 2)]
-    """
-    function = "true_gradient"
-    exact = require_policy(function, mdp, policy=policy)
-    arguments = Arguments(function, np.ndarray, exact=True)
-    arguments.floats("S A", policy=policy)
-    arguments.unit(gamma=gamma)
-    arguments.count("horizon", horizon, least=1)
-    gradient = np.empty(policy.size, dtype=policy.dtype)
-    for index in range(policy.size):
-        weights = policy.astype(object if exact else np.complex128)
-        moved = weights.flat[index]
-        weights.flat[index] = Dual(moved, moved) if exact else moved * complex(1, STEP)
-        worth = _worth(mdp, weights, gamma, horizon, exact)
-        if exact:
-            gradient[index] = Fraction(worth.slope if isinstance(worth, Dual) else 0)
-        else:
-            gradient[index] = worth.imag / STEP
-    return gradient.reshape(policy.shape)
-
-
-def _worth(mdp: FiniteMDP, weights: Any, gamma: Any, horizon: int, exact: bool) -> Any:
-    """J of the policy with these weights, complex or dual numbers as they come."""
-    policy = weights / weights.sum(axis=1, keepdims=True)
-    chances = lifted_entries(mdp.transition, exact)
-    rewards = (chances * lifted_entries(mdp.reward, exact)).sum(axis=2)
-    goes_on = lifted_entries(continuing_probabilities(mdp), exact)
-    discount = gamma if exact else float(gamma)
-    values: Any = np.zeros(mdp.states, dtype=weights.dtype)
-    for _ in range(horizon):
-        values = (policy * (rewards + discount * (goes_on @ values))).sum(axis=1)
-    return lifted_entries(mdp.start, exact) @ values
