@@ -16,13 +16,23 @@ __version__ = "0.1.0"
 _WHERE = {
     "check": "rlverify.examination",
     "run": "rlverify.examination",
+    "sampled_check": "rlverify.sampling",
     "Verdict": "rlverify.judging",
     "CallError": "rlverify.calling",
     "explain": "rlverify.reporting",
     "list_contracts": "rlverify.contracts",
 }
 
-__all__ = ["CallError", "Verdict", "__version__", "check", "explain", "list_contracts", "run"]
+__all__ = [
+    "CallError",
+    "Verdict",
+    "__version__",
+    "check",
+    "explain",
+    "list_contracts",
+    "run",
+    "sampled_check",
+]
 
 
 _MODULES = ("errors", "fast", "reference", "tabular_envs", "testing")
