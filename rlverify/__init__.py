@@ -18,6 +18,7 @@ _WHERE = {
     "bias": "rlverify.biasing",
     "check": "rlverify.examination",
     "run": "rlverify.examination",
+    "sampled_check": "rlverify.sampling",
     "Verdict": "rlverify.judging",
     "CallError": "rlverify.calling",
     "exact_expectation": "rlverify.expectation",
@@ -36,6 +37,7 @@ __all__ = [
     "explain",
     "list_contracts",
     "run",
+    "sampled_check",
 ]
 
 

@@ -1,0 +1,132 @@
+"""Small processes in exact arithmetic, and what estimators of their gradients are made of.
+
+Everything is a `Fraction`: the entries of the processes are dyadic, policies are softmaxes of
+logarithms of integers. Steps that were not taken contribute nothing, whatever stands there.
+"""
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from rlverify.enumeration import enumerate_trajectories, rational_policy
+from rlverify.expectation import exact_expectation
+from rlverify.tabular_envs.finite_mdp import FiniteMDP
+from rlverify.tabular_envs.garnet import garnet
+
+SIZES = [(1, 2, 1), (2, 2, 2), (3, 2, 2), (2, 3, 1)]
+numbers = st.integers(-24, 24).map(lambda n: Fraction(n, 8))
+discounts = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(7, 8), Fraction(1)])
+
+
+class Problem(NamedTuple):
+    """A process, the policy whose gradient is wanted, one that acts, a discount, a horizon."""
+
+    mdp: FiniteMDP
+    policy: np.ndarray
+    behaviour: np.ndarray
+    gamma: Fraction
+    horizon: int
+
+    @property
+    def every(self):
+        """Every trajectory under the policy."""
+        return enumerate_trajectories(self.mdp, self.policy, horizon=self.horizon)
+
+    def expectation(self, estimates):
+        """Mean and covariance of estimates [N, P] of every trajectory."""
+        return exact_expectation(lambda _: estimates, self.mdp, self.policy, horizon=self.horizon)
+
+
+@st.composite
+def policies(draw, states, actions, least=1):
+    """Integer weights that sum to 16 in every row."""
+    rows = []
+    for _ in range(states):
+        free = 16 - least * actions
+        inner = st.lists(st.integers(0, free), min_size=actions - 1, max_size=actions - 1)
+        ends = [0, *sorted(draw(inner)), free]
+        rows.append([b - a + least for a, b in pairwise(ends)])
+    return rational_policy(rows)
+
+
+@st.composite
+def problems(draw, gammas=discounts, horizon=3, endings=(0.0, 0.25, 1.0)):
+    """Return a random process and two policies that take every action."""
+    sizes = draw(st.sampled_from(SIZES))
+    seed, ending = draw(st.integers(0, 2**32)), draw(st.sampled_from(endings))
+    mdp = garnet(*sizes, seed=seed, ending=ending)
+    shape = (mdp.states, mdp.actions)
+    return Problem(
+        mdp,
+        draw(policies(*shape)),
+        draw(policies(*shape)),
+        draw(gammas),
+        draw(st.integers(1, horizon)),
+    )
+
+
+def deterministic(moves, start=(1,)):
+    """Build a process from {(state, action): (next state, reward, ends)}; the rest ends with 0."""
+    states = 1 + max(max(s, to) for (s, _), (to, _, _) in moves.items())
+    actions = 1 + max(a for _, a in moves)
+    shape = (states, actions, states)
+    transition, reward, terminal = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=bool)
+    for s, a in np.ndindex(states, actions):
+        to, r, ends = moves.get((s, a), (s, 0, True))
+        transition[s, a, to], reward[s, a, to], terminal[s, a, to] = 1, r, ends
+    padded = np.zeros(states)
+    padded[: len(start)] = start
+    return FiniteMDP(transition, reward, terminal, padded)
+
+
+def even(mdp):
+    """Every action alike."""
+    return rational_policy([[1] * mdp.actions] * mdp.states)
+
+
+def powers(found, gamma):
+    """γᵗ, [H, 1]."""
+    return np.array([gamma**t for t in range(len(found.mask))])[:, None]
+
+
+def total_returns(found, gamma):
+    """Σ γᵗ rₜ at every step, [H, N]."""
+    total = (powers(found, gamma) * found.rewards).sum(axis=0)
+    return np.tile(total, (len(found.mask), 1))
+
+
+def returns_to_go(found, gamma):
+    """Σ_{k≥t} γᵏ⁻ᵗ rₖ, [H, N]."""
+    result, following = np.empty_like(found.rewards), Fraction(0)
+    for t in reversed(range(len(result))):
+        following = result[t] = found.rewards[t] + gamma * following
+    return result
+
+
+def step_scores(found, policy):
+    """∂log π(aₜ|sₜ)/∂θ of a softmax for each step, 0 where none was taken, [H, N, S·A]."""
+    steps, count = found.mask.shape
+    result = np.full((steps, count, *policy.shape), Fraction(0), dtype=object)
+    for t, n in zip(*np.nonzero(found.mask), strict=True):
+        state = found.states[t, n]
+        result[t, n, state] = -policy[state]
+        result[t, n, state, found.actions[t, n]] += 1
+    return result.reshape(steps, count, -1)
+
+
+def weighted(weights, scores):
+    """Σₜ wₜ ∂log π(aₜ|sₜ), [N, P]."""
+    return (weights[..., None] * scores).sum(axis=0)
+
+
+def at_states(table, found):
+    """Look up a table [S] at the states of the steps, [H, N]."""
+    return table[found.states[:-1]]
+
+
+def column(*entries):
+    """An array of fractions."""
+    return np.array([Fraction(x) for x in entries], dtype=object)
