@@ -35,7 +35,6 @@ LEFT_OUT = {
     "L5": "the place of ε in RMSprop; it belongs to optimizers",
     "L6": "a convention (the size of Adam's ε); it belongs to optimizers",
     "L7": "the gain and the shape of orthogonal weights; it belongs to initializers",
-    "L8": "a convention (sum or mean); it is inferred and named as one",
     "L10": "what is left over when a batch is cut up; no loop over batches is here",
 }
 

@@ -182,4 +182,10 @@ ENTRIES = (
         "subtracts a baseline that depends on the action it judges, its own return included",
         (),
     ),
+    Citation(
+        "L8",
+        "sum-versus-mean",
+        "sums where the mean is meant, or the reverse: the step length changes with the batch",
+        ("ray-project/ray#2504", "ray-project/ray#32713"),
+    ),
 )
