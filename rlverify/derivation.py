@@ -23,8 +23,10 @@ def check_gradient(
 ) -> list[Tally]:
     """Hold the gradient that a candidate's own autograd gives to the reference's derivative.
 
-    A loss must carry one; another result may have been computed without.
+    A loss must carry one; another result may have been computed without. Where the result is
+    infinite there is no derivative to hold it to.
     """
+    cases = [case for case in cases if _finite(contract, case)]
     gradient = Tally(GRADIENT, sentence="autograd gives the derivative of the result")
     constants = Tally(CONSTANTS, sentence="no gradient reaches what is held constant")
     found = candidate.gradients(cases, dtype, lambda case: cotangents(contract, case))
@@ -43,6 +45,12 @@ def check_gradient(
             for tally, (finding, worst) in zip((gradient, constants), judged, strict=True):
                 tally.add(finding, worst)
     return [gradient, constants]
+
+
+def _finite(contract: Contract, case: Case) -> bool:
+    with np.errstate(all="ignore"):
+        results = contract.named(contract.reference(**case.arguments))
+    return all(bool(np.isfinite(array).all()) for array in results.values())
 
 
 def gradient_on_case(

@@ -160,6 +160,13 @@ ENTRIES = (
         ("keras-rl/keras-rl#25",),
     ),
     Citation(
+        "D26",
+        "logarithm-of-underflow",
+        "takes the logarithm of a probability that has underflowed: −∞, or a floor under it, "
+        "where the logit is far below the greatest",
+        ("quantumiracle/MARS#1", "awjuliani/DeepRL-Agents#34"),
+    ),
+    Citation(
         "G18",
         "near-ties-taken-for-ties",
         "shares the greedy mass among values that are only nearly the greatest, although the "

@@ -128,6 +128,13 @@ STALE = KnownBug(
 OVERFLOW = KnownBug(
     "D25", "highest = max(logits[*i, a] for a in allowed)", "highest = 0", "_log_probs"
 )
+ADDED = KnownBug(
+    "K6", "log_probs = np.full_like(logits, -np.inf)", "log_probs = 0 * logits - np.inf",
+    "_log_probs",
+    (("- highest) for a in allowed)",
+      "- highest) for a in allowed) + sum(0 * logits[*i, a] for a in range(logits.shape[-1])\n"
+      "                                                   if a not in allowed)"),),
+)  # fmt: skip
 LEGAL_CHECK = 'check.legal("... A", legal)\n'
 TRANSPOSED = KnownBug(
     "D20", LEGAL_CHECK,
@@ -135,4 +142,4 @@ TRANSPOSED = KnownBug(
     "        logits = np.swapaxes(logits, 1, logits.ndim - 2)\n"
     "        legal = None if legal is None else np.swapaxes(legal, 1, legal.ndim - 2)\n",
 )  # fmt: skip
-COMMON = (IGNORED, STALE, OVERFLOW)
+COMMON = (IGNORED, STALE, OVERFLOW, ADDED)

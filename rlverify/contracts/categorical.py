@@ -26,9 +26,11 @@ from rlverify.contracts._categorical_laws import (
     check_zero_mean,
 )
 from rlverify.contracts._categorical_shared import (
+    ADDED,
     ALONE,
     COMMON,
     FLAT,
+    IGNORED,
     OVERFLOW,
     PAIR,
     SIZES,
@@ -90,6 +92,8 @@ def difference_of_logs(logits_p: Array, logits_q: Array, legal: Array | None) ->
 
 # --- contracts -----------------------------------------------------------------------------------
 
+LOG_LINE = "settled(logits[*i, a] - normalizer)"
+LOG_OF_POLICY = "np.log(np.exp(logits[*i, a] - highest) / total)"
 LOG_PROB = Contract(
     name="categorical_log_prob",
     topic="categorical",
@@ -118,7 +122,14 @@ LOG_PROB = Contract(
         SHIFT, ILLEGAL, ROWS,
     ),
     gradients=("logits",),
-    known_bugs=(*COMMON, TRANSPOSED),
+    gradient_judged=True,
+    known_bugs=(
+        *COMMON,
+        TRANSPOSED,
+        KnownBug("D25b", OVERFLOW.right, OVERFLOW.wrong, "_log_probs",
+                 ((LOG_LINE, LOG_OF_POLICY),)),
+        KnownBug("D26", LOG_LINE, LOG_OF_POLICY, "_log_probs"),
+    ),
     conventions=(
         FLAT,
         Convention(
@@ -211,9 +222,13 @@ ENTROPY = Contract(
         SHIFT, ILLEGAL,
     ),
     gradients=("logits",),
+    gradient_judged=True,
     known_bugs=(
         KnownBug("D9", "entropy[i] - probability", "entropy[i] + probability"),
-        KnownBug("D11", ENTROPY_TERM, f"{ENTROPY_TERM}\n                break"),
+        KnownBug(
+            "D11", "for b in range(logits.shape[-1]):",
+            "for b in [max(range(logits.shape[-1]), key=lambda c: log_probs[*i, c])]:",
+        ),
         KnownBug(
             "D13", ENTROPY_TERM,
             f"{ENTROPY_TERM}\n"
@@ -221,7 +236,9 @@ ENTROPY = Contract(
             "                entropy[i] = entropy[i] - (1 - probability) * np.log1p(-probability)",
         ),
         KnownBug("D16", "if probability > 0:", "if True:"),
-        *COMMON,
+        IGNORED,
+        STALE,
+        OVERFLOW,
     ),
     equivalents=(
         Equivalent(
@@ -266,12 +283,14 @@ KL = Contract(
         SHIFT, ILLEGAL,
     ),
     gradients=("logits_p", "logits_q"),
+    gradient_judged=True,
     known_bugs=(
         KnownBug("D16", SKIPPED, "if False:"),
         KnownBug("D17a", BOTH, BOTH.replace("legal", "None"), also=((SKIPPED, "if False:"),)),
         KnownBug("D17b", "_log_probs(logits_q, legal)", "_log_probs(logits_q, None)"),
-        KnownBug("D18", STALE.right, STALE.wrong, "_log_probs", STALE.also),
+        STALE,
         OVERFLOW,
+        ADDED,
     ),
     conventions=(
         FLAT,
