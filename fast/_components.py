@@ -56,5 +56,5 @@ class _ExponentialRest(torch.autograd.Function):
 
 def exponential_rest(x: torch.Tensor) -> torch.Tensor:
     """Return eˣ − 1 − x without cancellation: never negative, x²/2 near 0."""
-    result: torch.Tensor = _ExponentialRest.apply(x)
-    return result
+    rest: torch.Tensor = _ExponentialRest.apply(x)  # type: ignore[no-untyped-call]
+    return rest

@@ -131,8 +131,8 @@ def sized(third: str) -> Callable[[tuple[int, ...]], Case]:
 
     def make(shape: tuple[int, ...]) -> Case:
         rng = np.random.default_rng(0)
-        mean, noise = np.float32(rng.normal(size=(2, *shape))).astype(np.float64)
-        log_std = np.float32(rng.normal(size=shape[1:]) / 2).astype(np.float64)
+        mean, noise = round_to("float32", rng.normal(size=(2, *shape)))
+        log_std = round_to("float32", rng.normal(size=shape[1:]) / 2)
         return Case({"mean": mean, "log_std": log_std, third: noise}, "near", "sized")
 
     return make

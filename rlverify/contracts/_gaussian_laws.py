@@ -142,7 +142,8 @@ REFLECTION = Law("reflection", "the density is symmetric about the mean", check_
 def log_tanh_slope(u: float) -> Tracked:
     """Return log(1 − tanh² u) = log 4 − 2|u| − 2 log(1 + e^−2|u|)."""
     far = exactly(-2 * abs(u))
-    return exactly(4.0).log() + far - 2 * far.exp().log1p()
+    log_slope: Tracked = exactly(4.0).log() + far - 2 * far.exp().log1p()
+    return log_slope
 
 
 def check_far_out(subject: Subject, case: Case) -> Iterable[Claim]:

@@ -15,12 +15,12 @@ from rlverify.rounding import PRECISIONS, Tracked
 UNIT = PRECISIONS["float64"].unit
 
 
-def exactly(value: float) -> Tracked:
+def exactly(value: Any) -> Tracked:
     """Return a number as it stands, ready for arithmetic that counts its roundings."""
     return Tracked(float(value), UNIT)
 
 
-def known_within(value: float, allowed: float) -> Tracked:
+def known_within(value: Any, allowed: Any) -> Tracked:
     """Return a number that is only known to lie within `allowed` of the truth."""
     units = float(allowed) / UNIT
     return Tracked(float(value), UNIT, abs(float(value)), 1, units, 0, units, units * units)
