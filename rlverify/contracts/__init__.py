@@ -11,6 +11,7 @@ TOPICS = (
     "advantages",
     "categorical",
     "gaussian",
+    "gaussian_mixture",
     "beta",
     "tanh_gaussian",
     "networks",

@@ -18,7 +18,8 @@ ACTIONS = (*PAIR, Argument("actions", "float", "... D"))
 PAIRS = tuple(
     Argument(name, "float", "... D") for name in ("alpha_p", "beta_p", "alpha_q", "beta_q")
 )
-SHAPES = ((1,), (2,), (2, 1), (1, 3), (2, 2), (2, 1, 2), (4,))
+SHAPES = ((1,), (2,), (2, 1), (1, 3), (2, 2), (2, 1, 2))
+FEW = ((1,), (2,), (2, 1), (1, 2), (2, 2))  # for two policies, whose reference takes longest
 KINDS = ("free", "integer", "polynomial", "polynomial", "large", "small", "uneven", "edge", "edge")
 LARGE = (16.0, 100.0, 1024.0, 2.0**15, 1e6)
 SMALL = (2.0**-20, 1e-6, 2.0**-10, 0.0625)
@@ -81,7 +82,7 @@ def policies(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
 def pairs(draw: st.DrawFn) -> Case:
     """Draw p and q: apart, near each other, or equal."""
     kind = draw(st.sampled_from(("free", "integer", "integer", "large", "small", "uneven")))
-    shape = draw(st.sampled_from(SHAPES))
+    shape = draw(st.sampled_from(FEW))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     alpha, beta = parameters(kind, shape, rng)
     distance = draw(st.sampled_from(("apart", "apart", "near", "equal")))

@@ -127,7 +127,11 @@ def check_normalised(subject: Subject, case: Case) -> Iterable[Claim]:
     """The density over xᵅ⁻¹ (1−x)ᵝ⁻¹ is one over the integral of that."""
     terms = np.empty(case["actions"].shape, dtype=object)
     for i in _each(case):
-        alpha, beta, x = case["alpha"][i], case["beta"][i], Tracked(case["actions"][i], OURS)
+        alpha, beta, x = (
+            float(case["alpha"][i]),
+            float(case["beta"][i]),
+            Tracked(float(case["actions"][i]), OURS),
+        )
         integral = np.log(rational(moment(float(alpha), float(beta), 0)))
         terms[i] = (alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x) - integral
     yield claim(results(subject, case, "log_prob"), _summed(terms))
@@ -149,8 +153,8 @@ def check_raised_density(subject: Subject, case: Case) -> Iterable[Claim]:
         return
     terms = np.empty(case["actions"].shape, dtype=object)
     for i in _each(case):
-        odds = Tracked(case["beta"][i], OURS) / case["alpha"][i]
-        terms[i] = np.log(Tracked(case["actions"][i], OURS)) + np.log1p(odds)
+        odds = Tracked(float(case["beta"][i]), OURS) / float(case["alpha"][i])
+        terms[i] = np.log(Tracked(float(case["actions"][i]), OURS)) + np.log1p(odds)
     wanted = results(subject, case, "log_prob") + _summed(terms)
     yield claim(results(subject, more, "log_prob"), wanted)
 
@@ -160,7 +164,7 @@ def check_zero_mean(subject: Subject, case: Case) -> Iterable[Claim]:
     wanted = np.empty(case["actions"].shape, dtype=object)
     for i in _each(case):
         mean = mean_log(float(case["alpha"][i]), float(case["beta"][i]))
-        wanted[i] = np.log(Tracked(case["actions"][i], OURS)) - rational(mean)
+        wanted[i] = np.log(Tracked(float(case["actions"][i]), OURS)) - rational(mean)
     yield claim(results(subject, case, "alpha"), wanted)
 
 
