@@ -31,11 +31,11 @@ from rlverify.reference import finite_difference as reference
 
 # --- inputs --------------------------------------------------------------------------------------
 
-LENGTHS = (1, 2, 3, 4, 5)
+LENGTHS = (1, 2, 3, 4)
 STEPS = (0.125, 0.25, 0.5, 0.75, 1.0, 2.0, 2.0**-6)
 # the highest power: a difference is exact on lines, a central one on parabolas
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3, "quartic": 4}
-TERMS = (1, 2, 3, 4)
+TERMS = (1, 2, 3)
 
 
 @st.composite
@@ -182,7 +182,7 @@ def sides_exchanged(objective: Objective, parameters: np.ndarray, *, step: float
     moves = step * np.eye(len(parameters))
     behind = np.array([objective(parameters - move) for move in moves])
     ahead = np.array([objective(parameters + move) for move in moves])
-    return (behind - ahead) / (-2 * step)
+    return np.asarray((behind - ahead) / (-2 * step))
 
 
 def bad_inputs(function: str) -> tuple[BadInput, ...]:
