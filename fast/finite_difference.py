@@ -76,9 +76,11 @@ def forward_difference(
     check.positive("step", step)
 
     flat, h = widened(parameters)[0], rounded(step, parameters.dtype)
-    base = check.result("objective", objective(flat.clone()))
-    ahead = [check.result("objective", objective(_moved(flat, i, h))) for i in range(len(flat))]
-    return ((_stacked(ahead, flat) - base) / h).to(parameters.dtype)
+    values = [check.result("objective", objective(flat.clone()))]
+    for i in range(len(flat)):
+        values.append(check.result("objective", objective(_moved(flat, i, h))))
+    base, ahead = _stacked(values, flat).tensor_split([1])
+    return ((ahead - base) / h).to(parameters.dtype)
 
 
 def central_difference(

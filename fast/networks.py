@@ -30,7 +30,7 @@ Layers = list[tuple[torch.Tensor, torch.Tensor]]
 def _layers(parameters: torch.Tensor, sizes: tuple[int, ...]) -> Layers:
     """Return (weight [out, in], bias [out]) of every layer, as views of the flat vector."""
     lengths = [length for i, o in pairwise(sizes) for length in (o * i, o)]
-    pieces = parameters.split(lengths)
+    pieces = torch.split_with_sizes(parameters, lengths)
     weights = [
         flat.reshape(o, i) for flat, (i, o) in zip(pieces[::2], pairwise(sizes), strict=True)
     ]
@@ -116,7 +116,8 @@ def mlp_forward(
     """
     _checked("mlp_forward", sizes, activation, parameters, inputs)
 
-    return _forward(*widened(parameters, inputs), sizes, activation).to(inputs.dtype)
+    flat, rows = widened(parameters, inputs)
+    return _forward(flat, rows, sizes, activation).to(inputs.dtype)
 
 
 def mlp_backward(

@@ -71,5 +71,6 @@ def gaussian_pathwise_gradient(
 
     slopes, log_stds, noise = widened(reward_gradients, log_std, normals)
     by_log_std = slopes * (log_stds.exp() * noise)
-    # a copy: a result of its own, whatever becomes of the argument
-    return GaussianGradient(reward_gradients.clone(), by_log_std.to(mean.dtype))
+    # a copy, so that no result is an argument, and of the widened array, so that the gradients of
+    # both results meet before they are rounded
+    return GaussianGradient(slopes.to(mean.dtype, copy=True), by_log_std.to(mean.dtype))

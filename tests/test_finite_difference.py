@@ -244,3 +244,22 @@ def test_a_strangers_difference_is_checked():
     shown = {}
     exec(wrong.counterexample.split("print(")[0], shown)
     assert find("central_difference").reference(**shown["inputs"]).shape
+
+
+STRANGER = """
+import numpy as np
+
+def central(objective, parameters, step):
+    moves = step * np.eye(len(parameters))
+    return np.array([(objective(parameters + m) - objective(parameters - m)) / (2 * step)
+                     for m in moves])
+"""
+
+
+def test_a_difference_in_a_process_of_its_own_is_given_its_objective_as_data(tmp_path):
+    """All but the law that counts evaluations: what is counted there is not seen here."""
+    (tmp_path / "stranger.py").write_text(STRANGER)
+    verdict = rlverify.check(f"{tmp_path / 'stranger.py'}:central", "central_difference", budget=40)
+    assert verdict.ok, verdict.title
+    assert "law: taylor" in verdict.held
+    assert "law: evaluations" not in verdict.held

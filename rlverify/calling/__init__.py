@@ -111,7 +111,8 @@ class _Planned:
 
     def admits(self, case: Case) -> bool:
         """Return whether the function can be given the case as it is."""
-        return self.project(case) is case
+        sent = all(map(self.engine.takes, case.arguments.values()))
+        return sent and self.project(case) is case
 
     def run(self, cases: Sequence[Case], dtype: str) -> list[Result]:
         """Call the function on admitted cases.
@@ -186,6 +187,9 @@ class Here:
 
     def dtypes(self, library: str) -> tuple[str, ...]:
         return dtypes(library)
+
+    def takes(self, value: Any) -> bool:
+        return True
 
     def run(self, calls: Sequence[Call], library: str, dtype: str) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -16,6 +16,7 @@ from rlverify.calling import CallError, Candidate, planned
 from rlverify.calling.description import Parameter, Signature
 from rlverify.calling.invocation import Call, Leaf, Outcome
 from rlverify.calling.supervision import GRACE, Ended, Worker
+from rlverify.calling.transmission import sendable
 from rlverify.contract import Contract
 
 IMPORT_LIMIT = 120.0  # seconds; a cold disk and a large library take many
@@ -86,6 +87,10 @@ class Elsewhere:
                 self._forget()
                 raise CallError(f"{self.target}: importing {library} ended by {how}.") from None
         return self.known[library]
+
+    def takes(self, value: Any) -> bool:
+        """Return whether an argument is data; a function that counts its calls is not."""
+        return sendable(value)
 
     def run(self, calls: Sequence[Call], library: str, dtype: str) -> list[Outcome]:
         """Make calls; a worker that is lost is replaced, up to a limit."""

@@ -11,7 +11,7 @@ call returns arrays of the right shape:
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,10 @@ class Engine(Protocol):
 
     def dtypes(self, library: str) -> tuple[str, ...]:
         """Return the float dtypes a library computes in there; none if not installed."""
+        ...
+
+    def takes(self, value: Any) -> bool:
+        """Return whether an argument can be handed over there."""
         ...
 
     def run(self, calls: Sequence[Call], library: str, dtype: str) -> list[Outcome]:

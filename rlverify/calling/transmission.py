@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-_ARRAY = "__array__"
+from rlverify.objectives import Polynomial
+
+_ARRAY, _TUPLE, _POLYNOMIAL = "__array__", "__tuple__", "__polynomial__"
 _DTYPES = ("float64", "int64", "bool")
 _LIMIT = 2**40  # a length beyond this is not a length
 
@@ -28,8 +30,12 @@ def pack(message: Any) -> bytes:
             return {_ARRAY: [value.dtype.name, list(value.shape), offset - len(blob)]}
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+        if isinstance(value, list):
             return [plain(item) for item in value]
+        if isinstance(value, tuple):
+            return {_TUPLE: [plain(item) for item in value]}
+        if isinstance(value, Polynomial):
+            return {_POLYNOMIAL: value.terms}
         if isinstance(value, np.generic):
             return value.item()
         return value
@@ -39,14 +45,18 @@ def pack(message: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """Return the message that `pack` was given, tuples as lists.
+    """Return the message that `pack` was given.
 
     Raises:
         ValueError: the bytes are no message.
     """
     end = 8 + int.from_bytes(data[:8], "little")
 
-    def restore(value: dict[str, Any]) -> Any:
+    def restore(value: Any) -> Any:
+        if _TUPLE in value:
+            return tuple(value[_TUPLE])
+        if _POLYNOMIAL in value:
+            return _polynomial(value[_POLYNOMIAL])
         if _ARRAY not in value:
             return value
         name, shape, offset = value[_ARRAY]
@@ -60,6 +70,20 @@ def unpack(data: bytes) -> Any:
         return json.loads(data[8:end], object_hook=restore)
     except (TypeError, RecursionError, OverflowError) as error:
         raise ValueError(f"unpack: bytes came that are no message ({error}).") from error
+
+
+def _polynomial(terms: Any) -> Polynomial:
+    """Return the polynomial of terms read from a message; anything but integers is refused."""
+    found = tuple((coefficient, tuple(exponents)) for coefficient, exponents in terms)
+    numbers = [number for coefficient, exponents in found for number in (coefficient, *exponents)]
+    if any(type(number) is not int for number in numbers):
+        raise ValueError("unpack: a polynomial came with something else than integers.")
+    return Polynomial(found)
+
+
+def sendable(value: Any) -> bool:
+    """Whether an argument can be sent: arrays, numbers, words, None, and objectives as data."""
+    return isinstance(value, Polynomial) or not callable(value)
 
 
 def send(stream: BinaryIO, message: Any) -> None:

@@ -31,11 +31,11 @@ from rlverify.reference import finite_difference as reference
 
 # --- inputs --------------------------------------------------------------------------------------
 
-LENGTHS = (1, 2, 3, 4, 5)
+LENGTHS = (1, 2, 3, 4)
 STEPS = (0.125, 0.25, 0.5, 0.75, 1.0, 2.0, 2.0**-6)
 # the highest power: a difference is exact on lines, a central one on parabolas
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3, "quartic": 4}
-TERMS = (1, 2, 3, 4)
+TERMS = (1, 2, 3)
 
 
 @st.composite
@@ -67,9 +67,9 @@ def _term(rng: np.random.Generator, count: int, degree: int, alone: int) -> tupl
 
 
 def sized(shape: tuple[int, ...]) -> Case:
-    """Return Σ θᵢ² at a point of a benchmark size."""
+    """Return a cheap objective, θ₀² + θ₁², at a point of a benchmark size."""
     (count,) = shape
-    squares = tuple((1, (0,) * i + (2,)) for i in range(min(count, 8)))
+    squares = ((1, (2,)), (1, (0, 2)))
     point = np.random.default_rng(0).normal(size=count)
     arguments = {"objective": Polynomial(squares), "parameters": point, "step": 0.5}
     return Case(arguments, "quadratic", "sized")
@@ -182,7 +182,7 @@ def sides_exchanged(objective: Objective, parameters: np.ndarray, *, step: float
     moves = step * np.eye(len(parameters))
     behind = np.array([objective(parameters - move) for move in moves])
     ahead = np.array([objective(parameters + move) for move in moves])
-    return (behind - ahead) / (-2 * step)
+    return np.asarray((behind - ahead) / (-2 * step))
 
 
 def bad_inputs(function: str) -> tuple[BadInput, ...]:
@@ -218,7 +218,7 @@ ARGUMENTS = (
     Argument("parameters", "float", "P"),
     Argument("step", "number"),
 )
-SIZES = ((6,), (64,), (1024,))
+SIZES = ((6,), (16,), (256,))
 # x³y − 2y² at (1, 2) with h = 1
 WORKED = Case(
     {

@@ -223,7 +223,8 @@ def ones_appended(
     for weight, bias in layers[:-1]:
         before = values[-1] @ np.concatenate([weight, bias[:, None]], axis=1).T
         values.append(with_one(np.tanh(before) if activation == "tanh" else before.clip(0)))
-    arriving, parts = cotangents, []
+    arriving = cotangents
+    parts: list[Array] = []
     for k in reversed(range(len(layers))):
         joint = arriving.T @ values[k]
         parts = [joint[:, :-1].reshape(-1), joint[:, -1], *parts]
