@@ -13,6 +13,8 @@ TOPICS = (
     "gaussian",
     "tanh_gaussian",
     "score_function",
+    "baselines",
+    "cross_entropy",
 )
 
 

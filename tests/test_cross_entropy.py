@@ -1,0 +1,5 @@
+"""placeholder"""
+
+from support import *  # noqa: F403
+
+TOPIC = "cross_entropy"
