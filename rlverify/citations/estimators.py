@@ -53,6 +53,12 @@ ENTRIES = (
         ("leggedrobotics/rsl_rl@c70e4b5", "ikostrikov/pytorch-a2c-ppo-acktr-gail@8283305"),
     ),
     Citation(
+        "L11",
+        "score-not-squared",
+        "weighs returns by the size of the score, where the variance asks for its square",
+        (),
+    ),
+    Citation(
         "M1",
         "no-elite",
         "rounds the number of elites down: a small batch has none, and nothing is learnt",

@@ -16,8 +16,10 @@ TOPICS = (
     "tanh_gaussian",
     "networks",
     "score_function",
+    "baselines",
     "pathwise",
     "finite_difference",
+    "cross_entropy",
 )
 
 

@@ -55,7 +55,7 @@ def check_columns_average(subject: Subject, case: Case) -> Iterable[Claim]:
 def check_columns_exchanged(subject: Subject, case: Case) -> Iterable[Claim]:
     """The order of the columns does not matter."""
     turned = {
-        name: np.ascontiguousarray(array[:, ::-1])
+        name: array[:, ::-1].copy()
         for name, array in case.arguments.items()
         if isinstance(array, np.ndarray)
     }
@@ -99,7 +99,7 @@ STEP_LAWS = (
 )  # fmt: skip
 
 
-# --- masked means --------------------------------------------------------------------------------
+# --- masked means ------------------------------------------------------------------------------
 
 
 def mean_laws(array: str, output: str, sign: int) -> tuple[Law, ...]:
@@ -142,7 +142,7 @@ def mean_laws(array: str, output: str, sign: int) -> tuple[Law, ...]:
     )
 
 
-# --- conventions and refusals --------------------------------------------------------------------
+# --- conventions and refusals ------------------------------------------------------------------
 
 
 def reduction(value: str, sentence: str, right: str, wrong: str) -> Convention:

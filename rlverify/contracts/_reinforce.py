@@ -31,6 +31,7 @@ from rlverify.contracts._recordings import (
     start_flags,
     transposed,
     transposed_back,
+    window,
 )
 from rlverify.fast import score_function as fast
 from rlverify.inputs import recordings
@@ -49,7 +50,8 @@ SIZES = ((24, 4), (2048, 8), (128, 8), (128, 4096))
 @st.composite
 def episodes(draw: st.DrawFn) -> Case:
     """Draw a recording that begins inside episodes or at their start, and both switches."""
-    recording = draw(recordings(RECORDED, ("free",)))
+    # six rows of three columns hold every kind of end, and are cheap to judge
+    recording = window(draw(recordings(RECORDED, ("free",))), slice(6), slice(3))
     batch = recording["rewards"].shape[1]
     start_steps = np.zeros(batch, dtype=np.int64)
     if not isinstance(recording["gamma"], np.ndarray) and draw(st.booleans()):
@@ -219,7 +221,7 @@ def check_ends_alike(subject: Subject, case: Case) -> Iterable[Claim]:
     yield from same(subject, exchanged, subject(case), case)
 
 
-# --- known bugs and conventions ------------------------------------------------------------------
+# --- known bugs and conventions ----------------------------------------------------------------
 
 ENDED = "ended = terminated | truncated"
 BUGS = (

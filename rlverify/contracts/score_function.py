@@ -165,7 +165,7 @@ def negated_log_probs(
         return np.asarray(-np.where(real, ratio * weights, 0).sum(axis=0).mean())
 
 
-# --- contracts -----------------------------------------------------------------------------------
+# --- contracts ---------------------------------------------------------------------------------
 
 MASKED = {
     "log_probs": np.array([[-1.0, -2.0], [-4.0, np.nan]]),
