@@ -44,7 +44,7 @@ def no_gamma_t(log_probs: Tensor, rewards: Tensor, gamma: float) -> Tensor:
 
 
 def late_gamma(log_probs: Tensor, rewards: Tensor, gamma: float) -> Tensor:
-    """Drops one γ: rₜ + rₜ₊₁ + γ rₜ₊₂ + …"""
+    """Drops one γ: the next reward counts as much as that of the step itself."""
     powers = gamma ** torch.arange(len(rewards), dtype=rewards.dtype)[:, None]
     later = discounted_to_go(rewards, gamma) - powers * rewards
     return surrogate(log_probs, powers * rewards + later / gamma)
