@@ -228,6 +228,10 @@ def test_the_two_button_game(bonus, data):
 # strangers
 
 
+def judged(function: Any = None, **options: Any) -> Any:
+    return rlverify.bias(function, table=False, **options)
+
+
 def returns_to_go(rewards: Any, gamma: float) -> Any:
     powers = gamma ** torch.arange(len(rewards), dtype=rewards.dtype)[:, None]
     return (powers * rewards).flip(0).cumsum(0).flip(0)
@@ -293,9 +297,9 @@ FORMS: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_estimator_in_every_form(form: str):
-    report = rlverify.bias(FORMS[form])
+    report = judged(FORMS[form])
     assert report.ok, report.failure or report.finding.diagnosis
-    wanted = next(each for each in report.findings if each.name == "reward-to-go")
+    wanted = found(rlverify.bias(table=False).situation, "reward-to-go")
     error = report.finding.expectation.mean - wanted.expectation.mean.astype(np.float64)
     assert (abs(error) <= report.finding.allowed).all()
     # of the covariance, what rounding may do to a mean is as good a scale as any
@@ -312,17 +316,17 @@ def test_a_loss_in_jax():
         powers = gamma ** jnp.arange(len(rewards))[:, None]
         return -(log_probs * jnp.cumsum((powers * rewards)[::-1], 0)[::-1]).sum(0).mean()
 
-    report = rlverify.bias(loss, gamma="9/10")
+    report = judged(loss, gamma="9/10")
     assert report.ok
     assert "jax" in report.finding.formula
     assert report.finding.precision == "float32"
 
 
 def test_single_precision_is_told_apart():
-    report = rlverify.bias(single_precision, gamma="9/10")
+    report = judged(single_precision, gamma="9/10")
     assert report.ok
     assert report.finding.precision == "float32"
-    assert rlverify.bias(with_log_probs, gamma="9/10").finding.precision == "float64"
+    assert judged(with_log_probs, gamma="9/10").finding.precision == "float64"
 
 
 MISTAKES = {
@@ -343,7 +347,7 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_negative_controls(name: str):
     options, told = MISTAKES[name]
-    report = rlverify.bias(f"{LOSSES}:{name}", **options)
+    report = judged(f"{LOSSES}:{name}", **options)
     assert not report.ok
     assert report.failure == ""
     assert re.search(told, report.finding.diagnosis), report.finding.diagnosis
@@ -414,15 +418,15 @@ DIAGNOSES = {
 
 @pytest.mark.parametrize(("loss", "options", "told"), DIAGNOSES.values(), ids=DIAGNOSES)
 def test_diagnoses(loss: Callable[..., Any], options: dict[str, Any], told: str):
-    report = rlverify.bias(loss, **options)
+    report = judged(loss, **options)
     assert not report.ok
     assert told in report.finding.diagnosis
 
 
 def test_an_aim_can_be_declared():
-    assert rlverify.bias(no_discount, aim="undiscounted").ok
-    assert not rlverify.bias(with_log_probs, aim="field").ok
-    assert rlverify.bias(with_log_probs, aim="field", gamma=1).ok
+    assert judged(no_discount, aim="undiscounted").ok
+    assert not judged(with_log_probs, aim="field").ok
+    assert judged(with_log_probs, aim="field", gamma=1).ok
 
 
 def batch_major(log_probs, rewards, gamma):
@@ -432,10 +436,10 @@ def batch_major(log_probs, rewards, gamma):
 
 
 def test_layouts():
-    report = rlverify.bias(batch_major)
+    report = judged(batch_major)
     assert not report.ok
     assert "with --layout batch-major it is unbiased" in report.failure
-    assert rlverify.bias(batch_major, layout="batch-major").ok
+    assert judged(batch_major, layout="batch-major").ok
 
     def one_axis(log_probs, rewards):
         assert rewards.ndim == 1
@@ -443,7 +447,7 @@ def test_layouts():
         return -(log_probs * (rewards - others)).mean()
 
     game = {"mdp": "two_button_game(100)", "horizon": 1, "batch": 3}
-    report = rlverify.bias(one_axis, layout="samples", **game)
+    report = judged(one_axis, layout="samples", **game)
     assert report.ok
     assert (report.finding.samples, report.finding.expectation.count) == (3, 4)
 
@@ -452,7 +456,7 @@ def test_a_sum_over_the_batch_is_told():
     def summed(log_probs, rewards, gamma):
         return with_log_probs(log_probs, rewards, gamma) * rewards.shape[1]
 
-    report = rlverify.bias(summed)
+    report = judged(summed)
     assert report.ok
     assert "it sums over its batch" in " ".join(report.finding.notes)
 
@@ -463,7 +467,7 @@ def test_order_in_the_batch():
         scale[0] = 2.0 if len(scale) > 1 else 1.0
         return -(log_probs * returns_to_go(rewards, gamma) * scale).sum(0).mean()
 
-    report = rlverify.bias(first_is_special, batch=2, layout="time-major")
+    report = judged(first_is_special, batch=2, layout="time-major")
     assert report.finding.factor == Fraction(3, 2)  # the mean of 2 and 1
     assert report.finding.expectation.count == 11**2
 
@@ -474,14 +478,14 @@ def advantages_given(log_probs, advantages):
 
 def test_declared_calls():
     call = "advantages_given(log_probs, advantages:gae)"
-    assert rlverify.bias(advantages_given, call=call).finding.target == "field"
-    assert rlverify.bias(advantages_given, call=call, gamma=1).ok
+    assert judged(advantages_given, call=call).finding.target == "field"
+    assert judged(advantages_given, call=call, gamma=1).ok
 
     def objective(log_probs, rewards, gamma):
         return -with_log_probs(log_probs, rewards, gamma)
 
-    assert not rlverify.bias(objective).ok
-    assert rlverify.bias(objective, call="objective(log_probs, rewards, gamma) -> objective").ok
+    assert not judged(objective).ok
+    assert judged(objective, call="objective(log_probs, rewards, gamma) -> objective").ok
 
 
 def nan_on_equal_returns(log_probs, rewards, gamma):
@@ -516,7 +520,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("loss", "told"), FAILURES.values(), ids=FAILURES)
 def test_no_estimate(loss: Callable[..., Any], told: str):
-    report = rlverify.bias(loss)
+    report = judged(loss)
     assert not report.ok
     assert report.finding is None
     assert re.search(told, report.failure), report.failure
@@ -524,66 +528,66 @@ def test_no_estimate(loss: Callable[..., Any], told: str):
 
 REFUSED = {
     "an unknown name": (
-        lambda: rlverify.bias(lambda log_probs, foo: foo),
+        lambda: judged(lambda log_probs, foo: foo),
         r"what its parameter foo means is not known",
     ),
     "several readings": (
-        lambda: rlverify.bias(advantages_given),
+        lambda: judged(advantages_given),
         r"more than one reading\. Declare(.|\n)*advantages:to-go(.|\n)*advantages:gae",
     ),
     "an unknown source": (
-        lambda: rlverify.bias(raising, call="raising(log_probs, reward)"),
+        lambda: judged(raising, call="raising(log_probs, reward)"),
         r"reward came as a source; there are log_probs",
     ),
     "a source with readings": (
-        lambda: rlverify.bias(raising, call="raising(log_probs, returns)"),
+        lambda: judged(raising, call="raising(log_probs, returns)"),
         r"returns came as a source; wanted returns:to-go or returns:total",
     ),
     "an output": (
-        lambda: rlverify.bias(raising, call="raising(log_probs, rewards) -> gae"),
+        lambda: judged(raising, call="raising(log_probs, rewards) -> gae"),
         r"wanted one of loss, objective, weights, gradient after '->'",
     ),
     "no derivative": (
-        lambda: rlverify.bias(raising, call="raising(values, rewards) -> loss"),
+        lambda: judged(raising, call="raising(values, rewards) -> loss"),
         r"a loss has no derivative here; hand over one of log_probs, logits, theta",
     ),
     "built in": (
-        lambda: rlverify.bias(raising, call="raising(log_probs, rewards) where gamma=1"),
+        lambda: judged(raising, call="raising(log_probs, rewards) where gamma=1"),
         r"nothing can stand after 'where' here",
     ),
-    "an estimator": (lambda: rlverify.bias("gea"), r"no estimator 'gea' here; did you mean 'gae'"),
-    "a layout": (lambda: rlverify.bias(raising, layout="rows"), r"layout came as 'rows', wanted"),
+    "an estimator": (lambda: judged("gea"), r"no estimator 'gea' here; did you mean 'gae'"),
+    "a layout": (lambda: judged(raising, layout="rows"), r"layout came as 'rows', wanted"),
     "samples of several steps": (
-        lambda: rlverify.bias(raising, layout="samples"),
+        lambda: judged(raising, layout="samples"),
         r"layout came as 'samples', wanted a horizon of 1",
     ),
-    "an aim": (lambda: rlverify.bias(aim="nothing"), r"aim came as 'nothing', wanted one of grad"),
-    "a process": (lambda: rlverify.bias(mdp="chian(2)"), r"no process 'chian'; did you mean"),
-    "no call": (lambda: rlverify.bias(mdp="chain[2]"), r"mdp came as 'chain\[2\]', wanted FILE"),
-    "its arguments": (lambda: rlverify.bias(mdp="chain(0)"), r"which is refused: chain: length"),
+    "an aim": (lambda: judged(aim="nothing"), r"aim came as 'nothing', wanted one of grad"),
+    "a process": (lambda: judged(mdp="chian(2)"), r"no process 'chian'; did you mean"),
+    "no call": (lambda: judged(mdp="chain[2]"), r"mdp came as 'chain\[2\]', wanted FILE"),
+    "its arguments": (lambda: judged(mdp="chain(0)"), r"which is refused: chain: length"),
     "code": (
-        lambda: rlverify.bias(mdp="chain(__import__('os').getpid())"),
+        lambda: judged(mdp="chain(__import__('os').getpid())"),
         r"which is refused: malformed node",
     ),
-    "no file": (lambda: rlverify.bias(mdp="none.json"), r"mdp came as .*there is no such file"),
-    "a number": (lambda: rlverify.bias(gamma="half"), r"gamma came as 'half', wanted a number"),
-    "a range": (lambda: rlverify.bias(gamma=2), r"gamma came as 2, wanted a number in \[0, 1\]"),
-    "a count": (lambda: rlverify.bias(batch=0), r"batch came as 0, wanted an integer of at least"),
-    "a policy": (lambda: rlverify.bias(policy="even"), r"policy came as 'even', wanted FILE.npy"),
+    "no file": (lambda: judged(mdp="none.json"), r"mdp came as .*there is no such file"),
+    "a number": (lambda: judged(gamma="half"), r"gamma came as 'half', wanted a number"),
+    "a range": (lambda: judged(gamma=2), r"gamma came as 2, wanted a number in \[0, 1\]"),
+    "a count": (lambda: judged(batch=0), r"batch came as 0, wanted an integer of at least"),
+    "a policy": (lambda: judged(policy="even"), r"policy came as 'even', wanted FILE.npy"),
     "a policy of another process": (
-        lambda: rlverify.bias(policy=np.full((3, 2), 0.5)),
+        lambda: judged(policy=np.full((3, 2), 0.5)),
         r"policy has shape \(3, 2\), but mdp has 2 states",
     ),
     "a critic": (
-        lambda: rlverify.bias(critic=np.zeros(3)),
+        lambda: judged(critic=np.zeros(3)),
         r"critic came with shape \(3,\), wanted \(2,\) or \(4, 2\)",
     ),
     "exact floats": (
-        lambda: rlverify.bias(policy=np.full((2, 2), 0.5), exact=True),
+        lambda: judged(policy=np.full((2, 2), 0.5), exact=True),
         r"exact arithmetic is not possible here: a policy came as floats",
     ),
     "too many batches": (
-        lambda: rlverify.bias(less_the_mean, mdp="cliff(2, 3)"),
+        lambda: judged(less_the_mean, mdp="cliff(2, 3)"),
         r"it couples its batch, and 4 of 64 trajectories make 766480 batches, wanted at most",
     ),
 }
@@ -597,7 +601,7 @@ def test_refusals(call: Callable[[], Any], told: str):
 
 def test_refusals_of_calls_are_call_errors():
     with pytest.raises(CallError):
-        rlverify.bias(advantages_given)
+        judged(advantages_given)
 
 
 # arithmetic
