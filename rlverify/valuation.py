@@ -37,11 +37,6 @@ def _checked(
     arguments.count("horizon", horizon, least=1)
     if bootstrap is not None:
         arguments.floats("S", bootstrap=bootstrap)
-        if bootstrap.shape != (mdp.states,):
-            raise ValueError(
-                f"{function}: bootstrap has shape {bootstrap.shape}, but mdp has {mdp.states} "
-                f"states; they must agree."
-            )
         if exact:
             require_exact(function, "bootstrap", bootstrap)
         else:

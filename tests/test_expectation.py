@@ -11,14 +11,14 @@ import time
 from collections import Counter
 from dataclasses import fields
 from fractions import Fraction
-from itertools import pairwise, product
-from math import comb, inf, prod
+from itertools import product
+from math import comb, inf, prod, sqrt
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from finite_problems import even, floating, problems
 from rational_mdp import HorizonBounds, Truth, U, check, rounding, trajectories
 from rlverify.enumeration import (
     Trajectories,
@@ -33,42 +33,9 @@ from rlverify.expectation import (
     true_gradient,
 )
 from rlverify.tabular_envs.environments import chain, two_button_game
-from rlverify.tabular_envs.finite_horizon import horizon_gradient, horizon_objective
+from rlverify.tabular_envs.finite_horizon import horizon_objective
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 from rlverify.tabular_envs.garnet import garnet
-
-SIZES = [(1, 1, 1), (2, 2, 2), (3, 2, 2), (2, 3, 1), (3, 1, 3)]
-GAMMAS = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(7, 8), Fraction(1)])
-
-
-@st.composite
-def policies(draw, mdp, least=0):
-    """Integer weights that sum to 16 in every row, as a rational policy."""
-    rows = []
-    for _ in range(mdp.states):
-        free = 16 - least * mdp.actions
-        inner = st.lists(st.integers(0, free), min_size=mdp.actions - 1, max_size=mdp.actions - 1)
-        ends = [0, *sorted(draw(inner)), free]
-        rows.append([b - a + least for a, b in pairwise(ends)])
-    return rational_policy(rows)
-
-
-@st.composite
-def problems(draw, least=0, horizon=3):
-    """Return a process, a policy, a behaviour policy that covers it, discount and horizon."""
-    sizes, seed = draw(st.sampled_from(SIZES)), draw(st.integers(0, 2**32))
-    mdp = garnet(*sizes, seed=seed, ending=draw(st.sampled_from([0.0, 0.25, 1.0])))
-    policy, behaviour = draw(policies(mdp, least)), draw(policies(mdp, 1))
-    return mdp, policy, behaviour, draw(GAMMAS), draw(st.integers(1, horizon))
-
-
-def floating(array):
-    return array.astype(np.float64)
-
-
-def even(mdp):
-    return rational_policy([[1] * mdp.actions] * mdp.states)
-
 
 # estimators, generic over the numbers
 
@@ -265,45 +232,6 @@ def test_enumeration_is_fast():
     assert slow >= 20 * fast
 
 
-# the truth
-
-
-@given(problem=problems(least=1))
-@settings(max_examples=40, deadline=None)
-def test_true_gradient_on_both_paths(problem):
-    mdp, policy, _, gamma, horizon = problem
-    truth = Truth(mdp, policy.tolist(), gamma)
-    wanted = truth.gradient(
-        policy.tolist(), lambda t: t.horizon_values(horizon, [Fraction(0)] * mdp.states)[0]
-    )
-    exact = true_gradient(mdp, policy, gamma=gamma, horizon=horizon)
-    assert exact.ravel().tolist() == wanted
-
-    bounds = HorizonBounds(truth, horizon, Fraction(0))
-    reward = max(abs(x) for s in truth.r for a in s for x in a)
-    worth = sum(gamma**t for t in range(horizon)) * reward
-    # V̇_t = Σ π̇ Q_t + Σ π γ C V̇_{t+1}, with Σₐ|π̇| = 2π(1−π) ≤ 1/2 and the terms π̇ is made of
-    # at most 2 together; |Q| ≤ R + W, so |V̇| ≤ H(R + W)/2 = X. A step takes k = S + A + 12
-    # roundings at most (12: the complex quotient and products, whose other parts underflow):
-    # ė_t ≤ (1 + γ_k)(e_Q/2 + ė_{t+1}) + γ_k (2(R + W) + X), and (1 + γ_k)ᴴ < 2
-    k = mdp.states + mdp.actions + 12
-    most = horizon * (reward + worth) / 2
-    slope = 2 * horizon * (bounds.values / 2 + rounding(k) * (2 * (reward + worth) + most))
-    allowed = slope + rounding(mdp.states + 1) * (most + slope)
-    arguments = {"gamma": float(gamma), "horizon": horizon}
-    found = true_gradient(mdp, floating(policy), **arguments)
-    check(found, wanted, allowed)
-    theorem = horizon_gradient(mdp, floating(policy), **arguments)
-    check(found, [Fraction(x) for x in theorem.ravel().tolist()], allowed + bounds.gradient)
-
-
-def test_true_gradient_worked_by_hand():
-    # two moves on, then 1: J = γ p₀ p₁ in two steps
-    half, mdp = Fraction(1, 2), chain(2)
-    found = true_gradient(mdp, even(mdp), gamma=half, horizon=2)
-    assert found.tolist() == [[-half / 8, half / 8], [-half / 8, half / 8], [0, 0]]
-
-
 # estimators of one trajectory
 
 
@@ -370,6 +298,7 @@ def test_reinforce_is_unbiased(make, problem):
     allowed = [Fraction(x) for x in found.rounding.tolist()]
     assert all(abs(e) <= b for e, b in zip(errors, allowed, strict=True))
     check_covariance(found, exact, mdp, policy, make(policy, gamma), horizon)
+    check_higher_moments(found, exact, mdp, policy, make(policy, gamma), horizon)
 
 
 def check_covariance(found, exact, mdp, policy, estimate, horizon):
@@ -389,6 +318,43 @@ def check_covariance(found, exact, mdp, policy, estimate, horizon):
     for i, j in np.ndindex(allowed.shape):
         error = Fraction(float(found.covariance[i, j])) - exact.covariance[i, j]
         assert abs(error) <= allowed[i, j], (i, j)
+
+
+def check_higher_moments(found, exact, mdp, policy, estimate, horizon):
+    """Third moments and largest deviations, exactly, and in floats to a bound."""
+    every = enumerate_trajectories(mdp, policy, horizon=horizon)
+    spread = estimate(every) - exact.mean
+    chances = every.probabilities
+    assert exact.third.tolist() == [sum(chances * abs(c) ** 3) for c in spread.T]
+    assert exact.skew.tolist() == [sum(chances * c**3) for c in spread.T]
+    assert exact.largest.tolist() == [max(abs(c)) for c in spread.T]
+    assert Fraction(exact.largest_norm) == Fraction(
+        sqrt(max(sum(c * c for c in row) for row in spread))
+    )
+    # the deviations are off by δ, the error of the mean, and by their own rounding; a cube takes
+    # two products, the weight 2H roundings, the sum n − 1
+    delta = np.array([Fraction(x) for x in found.rounding.tolist()])
+    grown = (np.abs(spread) + delta) * (1 + U)
+    n = chances.size
+    k = rounding(n + 2 * horizon + 4)
+    for i in range(spread.shape[1]):
+        off = grown[:, i] - np.abs(spread[:, i])
+        drift = sum(chances * (3 * off * grown[:, i] ** 2))
+        allowed = drift + k * sum(chances * grown[:, i] ** 3)
+        assert abs(Fraction(float(found.third[i])) - exact.third[i]) <= allowed
+        assert abs(Fraction(float(found.skew[i])) - exact.skew[i]) <= allowed
+        assert abs(Fraction(float(found.largest[i])) - exact.largest[i]) <= max(off)
+
+
+def test_third_moments_worked_by_hand():
+    # a coin of ¼ and ¾ that pays 1 + 3 and −1 + 3: mean 5/2, deviations 3/2 and −1/2
+    game, policy = two_button_game(3), rational_policy([[1, 3], [1, 1]])
+    found = exact_expectation(lambda t: t.rewards[0][:, None], game, policy, horizon=1)
+    assert found.mean.tolist() == [Fraction(5, 2)]
+    assert found.third.tolist() == [Fraction(15, 16)]  # ¼ · 27/8 + ¾ · 1/8
+    assert found.skew.tolist() == [Fraction(3, 4)]  # ¼ · 27/8 − ¾ · 1/8
+    assert found.largest.tolist() == [Fraction(3, 2)]
+    assert found.largest_norm == 1.5
 
 
 def test_reinforce_on_the_two_button_game():
@@ -659,6 +625,24 @@ REFUSALS = {
         ValueError,
         "exact_group_expectation: group came as 9, which makes 10 batches of 2 trajectories, "
         "wanted at most 9; pass a smaller group, a shorter horizon or a larger limit.",
+    ),
+    "the caller's name": (
+        lambda: exact_expectation(zeros, GAME, HALF, horizon=0),
+        ValueError,
+        "exact_expectation: horizon came as 0, wanted an integer of at least 1.",
+    ),
+    "the group's caller's name": (
+        lambda: exact_group_expectation(zeros, GAME, HALF[:1], horizon=1, group=2),
+        ValueError,
+        "exact_group_expectation: policy has shape (1, 2), but mdp has 2 states and 2 actions; "
+        "they must agree.",
+    ),
+    "an expectation's limit": (
+        lambda: exact_expectation(zeros, GAME, HALF, horizon=1, limit=1),
+        ValueError,
+        "exact_expectation: horizon came as 1, with at least 2 trajectories, wanted at most 1 "
+        "steps in all of them together; pass a shorter horizon, a smaller process or a larger "
+        "limit.",
     ),
     "no estimator": (
         lambda: exact_expectation(3, GAME, HALF, horizon=1),

@@ -76,6 +76,7 @@ def bias(
     bootstrap: bool = False,
     exact: bool | None = None,
     aim: str = "gradient",
+    table: bool = True,
     call: str | None = None,
     arrays: str | None = None,
     layout: str | None = None,
@@ -107,6 +108,7 @@ def bias(
         exact: whether to compute in fractions; None: where that is possible.
         aim: what the function is meant to estimate without bias: `gradient`, the discounted ∇J,
             `field`, the same without γᵗ, or `undiscounted`, ∇J at γ = 1.
+        table: whether the estimators of the suite are judged beside it.
         call: how the function is called, where names do not say.
         arrays: `numpy`, `torch` or `jax`, where that should not be found out.
         layout: `time-major`, `batch-major`, `columns` or `samples`, likewise.
@@ -140,7 +142,7 @@ def bias(
                 f"of yours is named by MODULE:FUNCTION or FILE.py:FUNCTION."
             )
     findings, trajectories = [], situation.trajectories.probabilities.size
-    for item in brought:
+    for item in brought if table else [item for item in brought if item is chosen]:
         say(item.name)
         count = batches(situation) if item.coupled else 1
         if count > BATCHES and item.name != function:

@@ -37,6 +37,10 @@ def _q(recorded: Recorded) -> Any:
     return recorded.situation.worth.action_values[rows, found.states[:-1], found.actions]
 
 
+def _without_bootstrap(recorded: Recorded) -> Any:
+    return recorded.accumulated(recorded.found.rewards, recorded.situation.gamma)
+
+
 # what is subtracted or put in the place of Gₜ, with what to say of it
 _WEIGHTS = (
     ("its baseline Q(sₜ, aₜ) depends on the action", lambda r: r.returns - _q(r)),
@@ -47,8 +51,6 @@ _WEIGHTS = (
     ("it weighs a step by its own reward only", lambda r: r.found.rewards),
     ("it bootstraps from the state after the end of an episode", _through_ends),
     ("it ignores rewards: this is the log-likelihood", lambda r: np.ones_like(r.found.rewards)),
-    ("it drops what follows the time limit",
-     lambda r: r.accumulated(r.found.rewards, r.situation.gamma)),
     ("it puts γᵗ before the return of the whole trajectory", lambda r: r.totals),
 )  # fmt: skip
 _RATIOS = (
@@ -66,7 +68,8 @@ _RATIOS = (
 def mistakes(situation: Situation) -> list[Estimator]:
     """Return mistaken estimators whose expectation can be recognised."""
     found = []
-    for words, weights in _WEIGHTS:
+    cut = ("it drops what follows the time limit", _without_bootstrap)
+    for words, weights in (*_WEIGHTS, *([cut] if situation.bootstrap else [])):
         for start, prefix in ((True, ""), (False, "; and it lacks γᵗ")):
             found.append(Estimator(words + prefix, "", "", _discounted(weights, start=start)))
     if situation.behaviour is not None:

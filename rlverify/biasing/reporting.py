@@ -187,7 +187,8 @@ def _setting(report: Report, width: int | None) -> list[Text]:
     )
     say("arithmetic", "exact, in fractions" if situation.exact else "float64", *report.notes)
     say("objective J", number(situation.objective))
-    say("∇J", _rows(situation, situation.gradient))
+    nothing = "" if situation.gradient.any() else "it is 0: whatever has mean 0 is unbiased here"
+    say("∇J", _rows(situation, situation.gradient), nothing)
     say("field without γᵗ", _rows(situation, situation.field), _remark(situation))
     return lines
 
