@@ -97,8 +97,9 @@ def frequency_check(
         G = 2 Σₖ cₖ log(cₖ / npₖ) ≤ g
 
     An outcome of probability 0 must never come up. Outcomes expected fewer than 5 times share a
-    cell. The threshold is that of the multinomial distribution itself where its tables can be
-    listed, else Agrawal's bound; the χ² quantile is not used, for it is neither.
+    cell; what may change among them is added to what is promised to be seen. The threshold is
+    that of the multinomial distribution itself where its tables can be listed, else Agrawal's
+    bound; the χ² quantile is a limit for many draws and neither.
 
     Source: `rlverify.detection.entropy_threshold`, `rlverify.detection.exact_entropy_threshold`.
 

@@ -9,14 +9,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from rlverify.enumeration import enumerate_trajectories, rational_policy
 from rlverify.expectation import exact_expectation
+from rlverify.reference.score_function import reinforce_weights
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 from rlverify.tabular_envs.garnet import garnet
 
 SIZES = [(1, 2, 1), (2, 2, 2), (3, 2, 2), (2, 3, 1)]
+some = settings(max_examples=settings.default.max_examples // 2)  # a case is a whole process
 numbers = st.integers(-24, 24).map(lambda n: Fraction(n, 8))
 discounts = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(7, 8), Fraction(1)])
 
@@ -92,18 +95,27 @@ def powers(found, gamma):
     return np.array([gamma**t for t in range(len(found.mask))])[:, None]
 
 
+def reinforce(found, gamma, *, to_go, discount_states):
+    """Weights of the suite's own REINFORCE, [H, N]."""
+    return reinforce_weights(
+        found.rewards,
+        found.terminated,
+        found.truncated,
+        np.zeros(found.mask.shape[1], dtype=np.int64),
+        gamma=gamma,
+        to_go=to_go,
+        discount_states=discount_states,
+    )
+
+
 def total_returns(found, gamma):
     """Σ γᵗ rₜ at every step, [H, N]."""
-    total = (powers(found, gamma) * found.rewards).sum(axis=0)
-    return np.tile(total, (len(found.mask), 1))
+    return reinforce(found, gamma, to_go=False, discount_states=False)
 
 
 def returns_to_go(found, gamma):
     """Σ_{k≥t} γᵏ⁻ᵗ rₖ, [H, N]."""
-    result, following = np.empty_like(found.rewards), Fraction(0)
-    for t in reversed(range(len(result))):
-        following = result[t] = found.rewards[t] + gamma * following
-    return result
+    return reinforce(found, gamma, to_go=True, discount_states=False)
 
 
 def step_scores(found, policy):

@@ -17,6 +17,7 @@ from exact_cases import (
     powers,
     problems,
     returns_to_go,
+    some,
     step_scores,
     total_returns,
     weighted,
@@ -25,8 +26,6 @@ from rational_mdp import Truth
 from rlverify.enumeration import rational_policy
 from rlverify.expectation import true_gradient
 from rlverify.tabular_envs.environments import two_button_game
-
-some = settings(max_examples=25)
 
 
 def estimates(problem, scores, baseline):

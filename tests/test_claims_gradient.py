@@ -21,7 +21,9 @@ from exact_cases import (
     policies,
     powers,
     problems,
+    reinforce,
     returns_to_go,
+    some,
     step_scores,
     total_returns,
     weighted,
@@ -30,8 +32,6 @@ from rational_mdp import Truth
 from rlverify.differentiation import Dual
 from rlverify.enumeration import enumerate_trajectories, rational_policy
 from rlverify.expectation import exact_expectation, true_gradient
-
-some = settings(max_examples=25)
 
 
 def gradient_of(problem):
@@ -200,7 +200,8 @@ def total(found, policy, gamma):
 
 
 def to_go(found, policy, gamma):
-    return weighted(powers(found, gamma) * returns_to_go(found, gamma), step_scores(found, policy))
+    weights = reinforce(found, gamma, to_go=True, discount_states=True)
+    return weighted(weights, step_scores(found, policy))
 
 
 def scatter(problem, estimates):

@@ -198,10 +198,13 @@ def test_limits_worked_by_hand():
     observation = mean_check(EXPECTED, GRADIENT, n=60, visible=0.3, **SETTINGS).observation
     # σ = √(3/16)/2, and 3/8 is as far as it goes
     one = {"deviation": math.sqrt(3) / 8, "third": 15 / 1024, "largest": 3 / 8}
-    each, together = observation.limits(60, 0.1, 0.01)
-    at, hidden = mean_threshold(60, **one, rate=0.025), mean_threshold(60, **one, rate=0.01)
-    assert each.threshold == 1
-    assert abs(each.visible - at.value - hidden.value) <= 16 * 2.0**-53 * each.visible
+    for n, method in ((60, "Bernstein"), (10**7, "normal")):
+        each, _ = observation.limits(n, 0.1, 0.01)
+        at, hidden = mean_threshold(n, **one, rate=0.025), mean_threshold(n, **one, rate=0.01)
+        assert each.threshold == 1
+        assert each.method == at.method == method
+        assert abs(each.visible - at.value - hidden.value) <= 16 * 2.0**-53 * each.visible
+    _, together = observation.limits(60, 0.1, 0.01)
     # one direction, and the two elements' deviation, 3/8 √2, is √3 of its standard deviations
     whitened = {"rank": 1, "reach": math.sqrt(3)}
     at, hidden = (norm_threshold(60, **whitened, rate=rate).value for rate in (0.05, 0.01))
