@@ -149,6 +149,7 @@ LOG_PROB_CONTRACT = Contract(
     inputs=policies(KINDS, "actions"),
     examples=(),
     laws=(density_law("actions"), COMPONENTS_ADD, ROWS, REFLECTION),
+    gradient_judged=True,
     gradients=("mean", "log_std", "actions"),
     known_bugs=LOG_PROB_BUGS,
     equivalents=(
@@ -204,6 +205,7 @@ ENTROPY_CONTRACT = Contract(
     inputs=spreads(),
     examples=(),
     laws=ENTROPY_LAWS,
+    gradient_judged=True,
     gradients=("log_std",),
     known_bugs=ENTROPY_BUGS,
     bad_inputs=spread_refusals("gaussian_entropy"),
@@ -238,6 +240,7 @@ KL_CONTRACT = Contract(
         ),
     ),
     laws=KL_LAWS,
+    gradient_judged=True,
     gradients=("mean_p", "log_std_p", "mean_q", "log_std_q"),
     known_bugs=KL_BUGS,
     conventions=(TEXTBOOK, REVERSED),

@@ -122,6 +122,7 @@ LOG_PROB_CONTRACT = Contract(
     inputs=policies(TAKEN),
     examples=(),
     laws=LOG_PROB_LAWS,
+    gradient_judged=True,
     gradients=TAKEN,
     known_bugs=LOG_PROB_BUGS,
     bad_inputs=refusals("gaussian_mixture_log_prob", TAKEN),

@@ -197,6 +197,7 @@ POLICY_GRADIENT_CONTRACT = Contract(
             check_additive),
         *STEP_LAWS,
     ),
+    gradient_judged=True,
     gradients=("log_probs",),
     known_bugs=POLICY_GRADIENT_BUGS,
     conventions=STEP_CONVENTIONS,
@@ -242,6 +243,7 @@ IMPORTANCE_CONTRACT = Contract(
         Law("on-policy", "where both policies are equal the loss is −(1/B) Σ w", check_on_policy),
         *STEP_LAWS,
     ),
+    gradient_judged=True,
     gradients=("log_probs",),
     known_bugs=IMPORTANCE_BUGS,
     conventions=(
@@ -294,6 +296,7 @@ LIKELIHOOD_CONTRACT = Contract(
         ),
     ),
     laws=mean_laws("log_probs", "loss", -1),
+    gradient_judged=True,
     gradients=("log_probs",),
     known_bugs=(
         *mean_bugs("log_likelihood_loss", "log_probs", "-total"),
@@ -339,6 +342,7 @@ ENTROPY_CONTRACT = Contract(
         ),
     ),
     laws=mean_laws("entropies", "bonus", 1),
+    gradient_judged=True,
     gradients=("entropies",),
     known_bugs=(
         KnownBug("D9", "scalar(total / count,", "scalar(-total / count,"),

@@ -162,6 +162,7 @@ LOG_PROB_CONTRACT = Contract(
     inputs=policies(KINDS, "pre_tanh"),
     examples=(),
     laws=(density_law("pre_tanh", log_tanh_slope), COMPONENTS_ADD, ROWS, FAR_OUT),
+    gradient_judged=True,
     gradients=("mean", "log_std", "pre_tanh"),
     known_bugs=LOG_PROB_BUGS,
     conventions=(TORCH_SOFTPLUS,),
