@@ -15,7 +15,7 @@ from rlverify.checking import (
     truth,
 )
 from rlverify.contract import Case, Contract
-from rlverify.derivation import CONSTANTS, GRADIENT, check_gradient
+from rlverify.derivation import GRADIENTS, check_gradient
 from rlverify.shrinking import shrink
 from rlverify.tallying import Tally
 
@@ -39,7 +39,7 @@ def smallest_case(report: Report, candidate: Candidate, tally: Tally) -> Case | 
             known = truth(contract, case, dtype)
         except (ValueError, TypeError, ZeroDivisionError):
             return False  # the reference refuses it: no input at all
-        if tally.check in (GRADIENT, CONSTANTS):
+        if tally.check in GRADIENTS:
             tallies = check_gradient(contract, candidate, [case], dtype)
             return any(each.failed for each in tallies if each.check == tally.check)
         if law is not None:

@@ -16,6 +16,7 @@ from rlverify.tallying import Finding, Tally
 
 GRADIENT = "gradient"
 CONSTANTS = "gradient: constants"
+GRADIENTS = (GRADIENT, CONSTANTS)
 
 
 def check_gradient(

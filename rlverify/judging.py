@@ -10,18 +10,20 @@ UNDECIDABLE  the tolerance is too wide to reject nonsense; never passes
 WRONG        anything else, with the known mistake it makes where there is one
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from rlverify.calling import Candidate
 from rlverify.checking import Report, run_checks, truth
-from rlverify.citations import Citation
+from rlverify.citations import Citation, citation
 from rlverify.comparison import agrees, passing_decoys
-from rlverify.contract import Case, Contract
+from rlverify.contract import Case, Contract, Convention
 from rlverify.demonstration import smallest_case, snippet
-from rlverify.derivation import CONSTANTS, GRADIENT
-from rlverify.diagnosis import Diagnosis, diagnose
+from rlverify.derivation import CONSTANTS, GRADIENT, GRADIENTS, check_gradient
+from rlverify.diagnosis import Diagnosis, diagnose, edited
+from rlverify.differentiation import gradient_cases
 from rlverify.grading import (
     bias_factor,
     effective_precision,
@@ -145,6 +147,9 @@ def judge(
     if broken and explain:
         advance("diagnosing")
         diagnosis = diagnose(contract, candidate, report.cases, report.results, dtype)
+        if diagnosis.convention is not None and contract.gradient_judged:
+            report.tallies = _under(diagnosis.convention, report, candidate)
+            broken = [tally for tally in report.broken if tally.check not in excused]
     if broken:
         ruling = _ruling_on_wrong(report, broken, diagnosis, conventions, factor)
     else:
@@ -153,7 +158,7 @@ def judge(
         advance("shrinking")
         smallest = smallest_case(report, candidate, broken[0])
         if smallest is not None:
-            derived = broken[0].check in (GRADIENT, CONSTANTS)
+            derived = broken[0].check in GRADIENTS
             text = snippet(contract, candidate, smallest, dtype, target, gradient=derived)
     worst, where = worst_error(report)
     precision = PRECISIONS[dtype]
@@ -173,7 +178,7 @@ def judge(
         held=tuple(t.check for t in report.tallies if t.applied and not t.failed),
         broken=tuple(tally.check for tally in broken),
         diagnosis=ruling.sentence,
-        citations=diagnosis.citations,
+        citations=diagnosis.citations or ruling.citations,
         convention=ruling.convention,
         counterexample=text,
         smallest=smallest,
@@ -192,6 +197,20 @@ class _Ruling:
     qualifier: str = ""
     sentence: str = ""
     convention: str = ""
+    citations: tuple[Citation, ...] = ()
+
+
+def _under(convention: Convention, report: Report, candidate: Candidate) -> list[Tally]:
+    """Return the tallies with the gradient judged as the convention has it."""
+    if not convention.edits:  # what it changes on the way in or out, autograd does not see
+        return [tally for tally in report.tallies if tally.check != GRADIENT]
+    reference = edited(report.contract.reference, convention.edits, convention.helper)
+    follower = replace(report.contract, reference=reference)
+    cases = gradient_cases(follower, report.cases)
+    found = {
+        tally.check: tally for tally in check_gradient(follower, candidate, cases, report.dtype)
+    }
+    return [found.get(tally.check, tally) for tally in report.tallies]
 
 
 def _ruling_on_right(report: Report, inferred: Sequence[str], declared: Sequence[str]) -> _Ruling:
@@ -218,6 +237,9 @@ def _ruling_on_wrong(
 ) -> _Ruling:
     """Rule on a candidate that breaks a check."""
     convention = diagnosis.convention
+    derived = _ruling_on_gradient(report, broken)
+    if derived is not None and not diagnosis.bugs and (convention or broken[0].check in GRADIENTS):
+        return derived
     if diagnosis.bugs:
         joint, mark = (" and ", " + ") if diagnosis.together else (" or ", " | ")
         sentence = joint.join(entry.sentence for entry in diagnosis.citations)
@@ -236,6 +258,31 @@ def _ruling_on_wrong(
         sentence = f"{found} times the reference" + ("" if ok else "; declare it to pass")
         return _Ruling("KNOWN-BIAS", ok, str(found), sentence)
     return _Ruling("WRONG", False, sentence=_unexplained(report, broken))
+
+
+def _ruling_on_gradient(report: Report, broken: Sequence[Tally]) -> _Ruling | None:
+    """Rule on a candidate whose values are right and whose gradient is not, if it is one."""
+    tally = next((tally for tally in broken if tally.check in GRADIENTS), None)
+    if tally is None or tally.finding is None:
+        return None
+    failure, away = tally.finding.failure, tally.finding.distance
+    if failure is not None:
+        known = (citation("L3"),) if tally.check == CONSTANTS else ()
+        return _Ruling("WRONG", False, _named(known), failure.sentence, citations=known)
+    if away is None:
+        return None
+    index = ", ".join(map(str, away.index))
+    sentence = (
+        f"its values are right, its gradient is not: {tally.finding.output}[{index}] is "
+        f"{away.got:.6g}, wanted {away.wanted:.6g}"
+    )
+    known = (citation("K5"),) if math.isnan(away.got) else ()
+    told = "; ".join((sentence, *(entry.sentence for entry in known)))
+    return _Ruling("WRONG", False, _named(known), told, citations=known)
+
+
+def _named(known: Sequence[Citation]) -> str:
+    return " | ".join(entry.id for entry in known)
 
 
 def _ids(diagnosis: Diagnosis) -> list[str]:
@@ -268,16 +315,6 @@ def _unexplained(report: Report, broken: Sequence[Tally]) -> str:
         if failure is not None and (not numbers or first is behaviour):
             count = f" (on {behaviour.failed} of {behaviour.applied} cases)"
             return failure.sentence.rstrip(".") + count
-    if first.check in (GRADIENT, CONSTANTS) and first.finding is not None:
-        failure, away = first.finding.failure, first.finding.distance
-        if failure is not None:
-            return failure.sentence
-        if away is not None:
-            index = ", ".join(map(str, away.index))
-            return (
-                f"its values are right, its gradient is not: {first.finding.output}[{index}] is "
-                f"{away.got:.6g}, wanted {away.wanted:.6g}"
-            )
     if first.check == "reference":
         real, claimed = effective_precision(report), PRECISIONS[report.dtype].unit
         coarse = _agrees_in(report, "float32") if report.dtype == "float64" else False

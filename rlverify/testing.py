@@ -26,7 +26,7 @@ from rlverify.citations import citation
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import smallest_case, snippet
-from rlverify.derivation import CONSTANTS, GRADIENT
+from rlverify.derivation import GRADIENTS
 from rlverify.examination import check, open_candidate
 from rlverify.judging import Verdict
 from rlverify.preparation import check_names, refuse_unknown_checks
@@ -109,7 +109,7 @@ class _Conformance:
             # a law is shrunk from the case that it failed on, so the others are not needed
             report = Report(self.contract, verdict.dtype, [], [], [])
             case = smallest_case(report, candidate, tally)
-            if case is not None and tally.check in (GRADIENT, CONSTANTS):
+            if case is not None and tally.check in GRADIENTS:
                 return snippet(self.contract, candidate, case, verdict.dtype, target, gradient=True)
             if case is None or not self._differs(candidate, case, verdict.dtype):
                 return verdict.counterexample

@@ -68,7 +68,7 @@ def test_a_right_gradient_passes():
 def test_a_gradient_that_reaches_a_constant_is_wrong_and_told_where():
     found = verdict(not_detached)
     assert found.broken == ("gradient: constants",)
-    assert found.grade == "WRONG"
+    assert found.title == "WRONG(L3)"
     assert "flows into values, which is a constant of td_error; detach it" in found.diagnosis
 
 
@@ -83,7 +83,31 @@ def test_a_gradient_that_stops_short_is_wrong_on_right_values():
 
 def test_a_nan_that_only_the_gradient_shows_is_found():
     found = verdict(masked_by_multiplication)
-    assert "gradient" in found.broken
+    assert found.broken == ("gradient",)
+    assert found.title == "WRONG(K5)"
+    assert found.link.endswith("OpenRLHF/issues/1335")
+
+
+def mean_over_steps(log_probs, weights):
+    return -(log_probs * weights.detach()).mean()
+
+
+def mean_over_steps_leaking(log_probs, weights):
+    return -(log_probs * weights).mean()
+
+
+def test_under_a_convention_the_gradient_is_judged_as_the_convention_has_it():
+    contract = find("policy_gradient_loss")
+    verdicts = {}
+    for function in (mean_over_steps, mean_over_steps_leaking):
+        candidate = in_process(function, contract, arrays="torch")
+        cases, name = drawn_cases(contract, 60, 0), "reduction=mean"
+        verdicts[function] = judge(
+            contract, candidate, cases, "float64", target="f", conventions=[name]
+        )
+    assert verdicts[mean_over_steps].ok, verdicts[mean_over_steps].diagnosis
+    assert verdicts[mean_over_steps].title == "CONVENTION(reduction=mean)"
+    assert verdicts[mean_over_steps_leaking].title == "WRONG(L3)"
 
 
 @pytest.mark.parametrize("axes", [(), ("",)])

@@ -31,7 +31,6 @@ LEFT_OUT = {
     "K8": "a difference taken in bfloat16: a rounding, which the bound of bfloat16 catches",
     "K26": "the KL of padding leaking into rewards; it belongs to grpo",
     "L1": "a convention (with γᵗ or without); it is inferred and named as one",
-    "L3": "a gradient, not a number: a test holds that none reaches a constant of a loss",
     "L5": "the place of ε in RMSprop; it belongs to optimizers",
     "L6": "a convention (the size of Adam's ε); it belongs to optimizers",
     "L7": "the gain and the shape of orthogonal weights; it belongs to initializers",

@@ -101,4 +101,18 @@ ENTRIES = (
         "divides log-probabilities by the temperature instead of logits, or forgets it on one side",
         ("huggingface/trl#3029", "huggingface/trl#4159", "PrimeIntellect-ai/prime-rl#697"),
     ),
+    # of gradients: no edit of a reference shows these two, the checks of the gradient find them
+    Citation(
+        "K5",
+        "nan-gradient-behind-a-selection",
+        "the selection comes after an operation whose derivative is infinite or NaN there, and the "
+        "backward pass multiplies that by 0; select before the operation",
+        ("OpenRLHF/OpenRLHF#1335",),
+    ),
+    Citation(
+        "L3",
+        "constant-not-detached",
+        "lets the gradient flow into what should be a constant, such as the advantage",
+        (),
+    ),
 )

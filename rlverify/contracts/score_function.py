@@ -107,6 +107,7 @@ POLICY_GRADIENT_BUGS = (
     KnownBug("K6", f"{REAL}\n                {STEP_TERM}",
              f"if True:\n                {STEP_TERM} * ({UNMASKED})"),
     KnownBug("K12", STEP_TERM, f"total = total + {TURNED} * log_probs[t, b]"),
+    KnownBug("E12", REAL, "if True:"),
     KnownBug("K22", REAL, "if mask is None or weights[t, b] != 0:"),
     KnownBug("K27", STEP_TERM, f"total = total + weights[{EARLIER}, b] * log_probs[t, b]"),
 )  # fmt: skip
@@ -120,6 +121,7 @@ IMPORTANCE_BUGS = (
              f"if True:\n                ratio = {RATIO}\n"
              f"                {RATIO_TERM} * ({UNMASKED})"),
     KnownBug("K12", RATIO_TERM, f"total = total + ratio * {TURNED}"),
+    KnownBug("E12", REAL, "if True:"),
     KnownBug("K22", REAL, "if mask is None or weights[t, b] != 0:"),
     KnownBug("K27", RATIO, f"np.exp(log_probs[t, b] - behaviour_log_probs[{EARLIER}, b])"),
 )  # fmt: skip
