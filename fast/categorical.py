@@ -21,28 +21,43 @@ from rlverify.errors import Arguments
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import compute_dtype, rounded
 
+# torch's CPU kernels take five to ten times as long where a row is shorter than a vector (measured)
+FEW_ACTIONS = 16
+
 
 def _readable(
     logits: Float[torch.Tensor, "... A"], legal: Bool[torch.Tensor, "... A"] | None
 ) -> Float[torch.Tensor, "... A"]:
-    """Return the logits with −∞ at illegal actions; no gradient reaches what stood there."""
-    return logits if legal is None else logits.masked_fill(~legal, -math.inf)
+    """Return logits in the dtype of the arithmetic, −∞ at illegal actions, without gradient."""
+    # once for all that is made of them: what each sent back would else be rounded by itself
+    (read,) = widened(logits)
+    # `where` runs in vectors; `masked_fill` branches at every element (measured)
+    return read if legal is None else torch.where(legal, read, -math.inf)
 
 
-def _log_probs(
-    logits: Float[torch.Tensor, "... A"], legal: Bool[torch.Tensor, "... A"] | None
-) -> Float[torch.Tensor, "... A"]:
-    """Return log π of every action, −∞ for the illegal ones, in the dtype of the arithmetic."""
-    readable, compute = _readable(logits, legal), compute_dtype(logits.dtype)
-    return torch.log_softmax(readable, dim=-1, dtype=compute)
+def _by_hand(read: torch.Tensor) -> bool:
+    return read.device.type == "cpu" and read.shape[-1] <= FEW_ACTIONS
 
 
-def _probabilities(
-    logits: Float[torch.Tensor, "... A"], legal: Bool[torch.Tensor, "... A"] | None
-) -> Float[torch.Tensor, "... A"]:
-    """Return π of every action, in the dtype of the arithmetic."""
-    readable, compute = _readable(logits, legal), compute_dtype(logits.dtype)
-    return torch.softmax(readable, dim=-1, dtype=compute)
+def _below(read: Float[torch.Tensor, "... A"]) -> Float[torch.Tensor, "... A"]:
+    """Return how far each logit lies below the greatest."""
+    return read - read.detach().amax(-1, keepdim=True)
+
+
+def _log_probs(read: Float[torch.Tensor, "... A"]) -> Float[torch.Tensor, "... A"]:
+    """Return log π of every action, −∞ for the illegal ones."""
+    if not _by_hand(read):
+        return torch.log_softmax(read, dim=-1)
+    below = _below(read)
+    return below - below.exp().sum(-1, keepdim=True).log()
+
+
+def _probabilities(read: Float[torch.Tensor, "... A"]) -> Float[torch.Tensor, "... A"]:
+    """Return π of every action."""
+    if not _by_hand(read):
+        return torch.softmax(read, dim=-1)
+    powers = _below(read).exp()
+    return powers / powers.sum(-1, keepdim=True)
 
 
 def categorical_log_prob(
@@ -80,7 +95,8 @@ def categorical_log_prob(
     check.actions("...", below=logits.shape[-1], actions=actions)
     check.legal("... A", legal)
 
-    taken = _log_probs(logits, legal).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+    log_probs = _log_probs(_readable(logits, legal))
+    taken = log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
     if legal is not None:  # an action that cannot be taken hands no gradient to the others
         taken = taken.masked_fill(~legal.gather(-1, actions.unsqueeze(-1)).squeeze(-1), -math.inf)
     return taken.to(logits.dtype)
@@ -120,7 +136,7 @@ def categorical_score(
     check.legal("... A", legal)
 
     place = actions.unsqueeze(-1)
-    probabilities = _probabilities(logits, legal)
+    probabilities = _probabilities(_readable(logits, legal))
     score = (-probabilities).scatter_add(-1, place, torch.ones_like(probabilities[..., :1]))
     if legal is not None:
         score = score.masked_fill(~legal.gather(-1, place), 0)
@@ -157,9 +173,11 @@ def categorical_entropy(
     check.floats("... A", logits=logits)
     check.legal("... A", legal)
 
-    log_probs = _log_probs(logits, legal)
-    surprise = -log_probs.masked_fill(log_probs == -math.inf, 0)
-    return (log_probs.exp() * surprise).sum(-1).to(logits.dtype)
+    read = _readable(logits, legal)
+    log_probs = _log_probs(read)
+    finite = torch.where(log_probs == -math.inf, 0, log_probs)
+    # 0 − Σ, because −Σ would be −0 for a single action
+    return (0 - (_probabilities(read) * finite).sum(-1)).to(logits.dtype)
 
 
 def categorical_kl(
@@ -183,7 +201,7 @@ def categorical_kl(
         legal: True where an action may be taken; None when all may. Illegal logits are ignored.
 
     Returns:
-        KL(p ‖ q), the leading shape, never negative. Gradients flow to the legal logits of both.
+        KL(p ‖ q), the leading shape. Gradients flow to the legal logits of both.
 
     Raises:
         TypeError: an argument is of the wrong kind or dtype.
@@ -198,19 +216,17 @@ def categorical_kl(
     check.floats("... A", logits_p=logits_p, logits_q=logits_q)
     check.legal("... A", legal)
 
-    log_p, log_q = _log_probs(logits_p, legal), _log_probs(logits_q, legal)
-    p, q = log_p.exp(), log_q.exp()
+    read_p, read_q = _readable(logits_p, legal), _readable(logits_q, legal)
+    log_p, log_q = _log_probs(read_p), _log_probs(read_q)
+    p, q = _probabilities(read_p), _probabilities(read_q)
     if legal is not None:
-        log_p, log_q = log_p.masked_fill(~legal, 0), log_q.masked_fill(~legal, 0)
+        log_p, log_q = torch.where(legal, log_p, 0), torch.where(legal, log_q, 0)
     d = log_q - log_p
     # for d > 0 the same in terms of q = p eᵈ, so that only e⁻ᵈ is needed, which cannot overflow
     size = d.abs()
     lost = -torch.expm1(-size)  # 1 − e^−|d|
     terms = torch.where(d > 0, q * (lost - size * (1 - lost)), p * (size - lost))
-    divergence = terms.sum(-1)
-    # a rounding below 0 is lifted, but keeps its gradient
-    lifted = divergence + (divergence.clamp_min(0) - divergence).detach()
-    return lifted.to(logits_p.dtype)
+    return terms.sum(-1).to(logits_p.dtype)
 
 
 def categorical_fisher(
@@ -245,7 +261,7 @@ def categorical_fisher(
     check.floats("... A", logits=logits)
     check.legal("... A", legal)
 
-    probabilities = _probabilities(logits, legal)
+    probabilities = _probabilities(_readable(logits, legal))
     own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
     others = (probabilities.unsqueeze(-1) * probabilities.unsqueeze(-2)).masked_fill(own, 0)
     return (torch.diag_embed(others.sum(-1)) - others).to(logits.dtype)
@@ -288,12 +304,12 @@ def categorical_sample(
     check.legal("... A", legal)
 
     count = logits.shape[-1]
-    below = _probabilities(logits.detach(), legal).cumsum(-1)
+    below = _probabilities(_readable(logits.detach(), legal)).cumsum(-1)
     last = torch.full_like(uniforms, count - 1, dtype=torch.int64)
     if legal is not None:
         # a parallel sum may differ by a rounding where it should stand still: an illegal action
         # gets the very sum of the legal one before it, so that no u falls between the two
-        below = below.masked_fill(~legal, 0).cummax(-1).values
+        below = torch.where(legal, below, 0).cummax(-1).values
         places = torch.arange(count, device=logits.device)
         last = places.masked_fill(~legal, 0).amax(-1)
     wanted = uniforms.detach().to(below.dtype).unsqueeze(-1).contiguous()
@@ -367,7 +383,5 @@ def boltzmann_probabilities(
     check.floats("... A", q_values=q_values)
     check.positive("temperature", temperature)
 
-    (values,) = widened(q_values)
-    below = values - values.detach().amax(-1, keepdim=True)
-    scaled = below / rounded(temperature, q_values.dtype)
-    return torch.softmax(scaled, dim=-1).to(q_values.dtype)
+    scaled = _below(_readable(q_values, None)) / rounded(temperature, q_values.dtype)
+    return _probabilities(scaled).to(q_values.dtype)
