@@ -27,13 +27,12 @@ class _ExponentialRest(torch.autograd.Function):
     @staticmethod
     def forward(x: torch.Tensor) -> torch.Tensor:
         """Sum the series near 0, subtract elsewhere."""
-        far = x.abs() >= SERIES
-        near = x.masked_fill(far, 0)  # powers of the others would overflow
         last = LAST_TERM[x.dtype]
-        rest = torch.full_like(near, 1 / math.factorial(last))
+        rest = torch.full_like(x, 1 / math.factorial(last))
         for k in range(last - 1, 1, -1):
-            rest.mul_(near).add_(1 / math.factorial(k))
-        return torch.where(far, torch.expm1(x).sub_(x), rest.mul_(near).mul_(near))
+            rest.mul_(x).add_(1 / math.factorial(k))
+        # where the powers overflow they are not selected, and no gradient comes this way
+        return torch.where(x.abs() < SERIES, rest.mul_(x).mul_(x), torch.expm1(x).sub_(x))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:

@@ -92,7 +92,9 @@ def spreads(draw: st.DrawFn) -> Case:
 def pairs(draw: st.DrawFn) -> Case:
     """Draw two policies: `apart`; `close`, a small step from each other; `equal`; or `extreme`."""
     kind = draw(st.sampled_from(("apart", "apart", "close", "close", "equal", "extreme")))
-    shape, vector = draw(st.sampled_from(SHAPES)), draw(st.booleans())
+    # a series a component makes the tracked reference slow: at most six of them
+    shape = draw(st.sampled_from([shape for shape in SHAPES if shape[0] * shape[1] <= 6]))
+    vector = draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     mean_p, log_std_p = nonzero(rng, 32, shape), eighths(rng, *ORDINARY, shape)
     mean_q, log_std_q = nonzero(rng, 32, shape), eighths(rng, *ORDINARY, shape)
