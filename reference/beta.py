@@ -323,7 +323,7 @@ def beta_sample(
     actions = np.empty_like(alpha)
     for i in np.ndindex(alpha.shape):
         odds = _log_gamma_draw(beta[i], generator) - _log_gamma_draw(alpha[i], generator)
-        actions[i] = min(max(1 / (1 + np.exp(min(odds, 700))), least), most)
+        actions[i] = min(max(1 / (1 + np.exp(min(odds, 709))), least), most)
     return actions
 
 

@@ -223,7 +223,7 @@ def exact_gradient(
                 slope = item.slope if isinstance(item, Dual) else 0
                 total = total + float(weights[name][i]) * slope
         gradient[index] = total.value
-        allowed[index] = total.free_bound()
+        allowed[index] = total.free_bound() + PRECISIONS[dtype].tiny * total.roundings()
     precision = PRECISIONS[dtype]
     # the reference's own derivative is rounded in float64, the gradient as it is stored
     allowed = allowed * (1 + PRECISIONS["float64"].unit / precision.unit)

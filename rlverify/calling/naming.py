@@ -67,6 +67,12 @@ SYNONYMS: dict[str, str] = {
     "mean_q": "mu_q loc_q",
     "log_std_p": "logstd_p log_sigma_p",
     "log_std_q": "logstd_q log_sigma_q",
+    "alpha": "alphas a concentration1 concentration_1 con1",
+    "beta": "betas b concentration0 concentration_0 con0",
+    "alpha_p": "a_p p_alpha",
+    "beta_p": "b_p p_beta",
+    "alpha_q": "a_q q_alpha",
+    "beta_q": "b_q q_beta",
     "std_p": "sigma_p scale_p",
     "std_q": "sigma_q scale_q",
 }

@@ -84,13 +84,17 @@ LOST = (
     "as most libraries have it: the same number at moderate α and β, but made of numbers of size "
     "(α+β) log(α+β), whose digits are lost as α+β grows (in float32 nothing is left at 10⁶)"
 )
+CANCELLED = (
+    "as most libraries have it: the same number at moderate α and β, but a difference of two whose "
+    "digits are lost where it is much smaller than they are (α and β large, or far apart)"
+)
 IMPORTED = "from rlverify.reference import _functions"
 
 
-def textbook(sentence: str, right: str, wrong: str) -> Convention:
+def textbook(sentence: str, right: str, wrong: str, why: str = LOST) -> Convention:
     """Return the convention of evaluating the textbook's formula as it stands."""
     return Convention(
-        "evaluation", "lgamma-differences", f"{sentence}, {LOST}", edits=((right, wrong),)
+        "evaluation", "lgamma-differences", f"{sentence}, {why}", edits=((right, wrong),)
     )
 
 
@@ -117,6 +121,7 @@ TEXTBOOK_SCORE = textbook(
     "        shared = _functions.digamma(alpha[i] + beta[i])\n"
     "        of_alpha[i] = np.log(x) - _functions.digamma(alpha[i]) + shared\n"
     "        of_beta[i] = np.log(y) - _functions.digamma(beta[i]) + shared",
+    CANCELLED,
 )
 TEXTBOOK_ENTROPY = textbook(
     "log B(α, β) − (α−1) ψ(α) − (β−1) ψ(β) + (α+β−2) ψ(α+β)",
