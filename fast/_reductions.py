@@ -8,7 +8,13 @@ from rlverify.fast._steps import widened
 def real(array: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Return the array in the dtype it is computed in, 0 where masked whatever stood there."""
     (wide,) = widened(array)
-    return wide if mask is None else wide.masked_fill(~mask, 0)
+    return wide if mask is None else torch.where(mask, wide, 0)
+
+
+def real_dot(one: torch.Tensor, other: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the sum of products over the real elements, not rounded back."""
+    # both sides are selected, for 0 times NaN is NaN, in the product's gradient too
+    return torch.dot(real(one, mask).flatten(), real(other, mask).flatten())
 
 
 def real_mean(array: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

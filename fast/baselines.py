@@ -20,6 +20,17 @@ from rlverify.fast._steps import widened
 from rlverify.fast.scan import reverse_linear_recurrence
 
 
+def _sums_before(array: torch.Tensor) -> torch.Tensor:
+    """Return for every element the sum of those before it."""
+    before = torch.cat([torch.zeros_like(array[:1]), array[:-1]])
+    if array.device.type == "cpu":
+        return before.cumsum(0)
+    # torch refuses cumsum on a GPU where deterministic algorithms are asked for
+    column = before.flip(0)[:, None]
+    uncut = torch.zeros_like(column, dtype=torch.bool)
+    return reverse_linear_recurrence(column, 1.0, uncut)[:, 0].flip(0)
+
+
 def batch_mean_baseline(returns: Float[torch.Tensor, "N"]) -> Float[torch.Tensor, "N"]:
     """Mean return of the batch, the same for every sample.
 
@@ -79,11 +90,8 @@ def leave_one_out_baseline(returns: Float[torch.Tensor, "N"]) -> Float[torch.Ten
     check.others("returns", returns)
 
     (wide,) = widened(returns)
-    # what lies behind each sample, and in the other column what lies before it
-    both = torch.stack([wide, wide.flip(0)], dim=1)
-    behind = torch.cat([both[1:], torch.zeros_like(both[:1])])
-    sums = reverse_linear_recurrence(behind, 1.0, torch.zeros_like(both, dtype=torch.bool))
-    return ((sums[:, 0] + sums[:, 1].flip(0)) / (len(wide) - 1)).to(returns.dtype)
+    others = _sums_before(wide) + _sums_before(wide.flip(0)).flip(0)
+    return (others / (len(wide) - 1)).to(returns.dtype)
 
 
 def variance_optimal_baseline(
@@ -132,14 +140,12 @@ def variance_optimal_baseline(
     check.switch(per_component=per_component)
 
     wide, earned = widened(scores, returns)
-    squares = wide.square()
+    squares = wide.square() if per_component else wide.square().sum(1, keepdim=True)
     weighted, squared = (earned[:, None] * squares).sum(0), squares.sum(0)
-    if not per_component:
-        weighted, squared = (total.sum().expand_as(total) for total in (weighted, squared))
     # where no score is, every baseline is as good
     silent = squared == 0
     baselines = weighted.masked_fill(silent, 0) / squared.masked_fill(silent, 1)
-    return baselines.to(scores.dtype)
+    return baselines.to(scores.dtype).repeat(1 if per_component else scores.shape[1])
 
 
 def value_baseline(
@@ -174,6 +180,10 @@ def value_baseline(
     check.integers("N", least=0, states=states)
 
     (wide,) = widened(returns)
-    _, place, counts = states.unique(return_inverse=True, return_counts=True)
-    totals = wide.new_zeros(len(counts)).index_add(0, place, wide)
-    return (totals / counts)[place].to(returns.dtype)
+    place, rows = states, int(states.max()) + 1
+    if rows > 4 * len(states):  # a table of mostly nothing: number the states that occur
+        found, place = states.unique(return_inverse=True)
+        rows = len(found)
+    totals = wide.new_zeros(rows).index_add(0, place, wide)
+    counts = wide.new_zeros(rows).index_add(0, place, torch.ones_like(wide))
+    return (totals[place] / counts[place]).to(returns.dtype)

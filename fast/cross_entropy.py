@@ -20,6 +20,8 @@ def _threshold(ranked: torch.Tensor, fraction: float) -> torch.Tensor:
     count = max(int((1 - 2**-22) * float(fraction) * samples), 1)  # not above it
     while rounded(count / samples, torch.float32) < share:
         count += 1
+    if ranked.device.type == "cpu":  # a selection; topk sorts what it returns
+        return ranked.kthvalue(samples - count + 1).values
     return ranked.topk(count).values[-1]
 
 

@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.fast._reductions import real, real_mean
+from rlverify.fast._reductions import real, real_dot, real_mean
 from rlverify.fast._steps import weight, widened
 from rlverify.fast.scan import Decay, reverse_linear_recurrence
 
@@ -96,7 +96,7 @@ def policy_gradient_loss(
     check.floats("T B", log_probs=log_probs, weights=weights)
     check.mask("T B", mask)
 
-    total = (real(weights.detach(), mask) * real(log_probs, mask)).sum()
+    total = real_dot(log_probs, weights.detach(), mask)
     return (-total / log_probs.shape[1]).to(log_probs.dtype)
 
 
@@ -212,8 +212,9 @@ def importance_weighted_loss(
     check.floats("T B", weights=weights)
     check.mask("T B", mask)
 
-    ratios = (real(log_probs, mask) - real(behaviour_log_probs.detach(), mask)).exp()
-    total = (ratios * real(weights.detach(), mask)).sum()
+    target, behaviour = widened(log_probs, behaviour_log_probs.detach())
+    ratios = real(target - behaviour, mask).exp()
+    total = real_dot(ratios, weights.detach(), mask)
     return (-total / log_probs.shape[1]).to(log_probs.dtype)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rlverify
 from rlverify.fast import baselines as fast
 from rlverify.reference.baselines import (
     batch_mean_baseline,
@@ -171,6 +172,38 @@ def test_variance_optimal_baseline_counts_frequencies(returns, factor):
             for n in (1, factor)
         )
         assert (once == twice).all()
+
+
+# how strangers write leave-one-out
+
+
+def own_taken_off(rewards):
+    """Take the own return off the sum."""
+    return (rewards.sum() - rewards) / (len(rewards) - 1)
+
+
+def others(rewards):
+    """Average what is left when one is deleted."""
+    return np.array([np.delete(rewards, i).mean() for i in range(len(rewards))])
+
+
+def own_included(rewards):
+    """Average all."""
+    return np.full_like(rewards, rewards.mean())
+
+
+@pytest.mark.parametrize(
+    ("function", "title", "fine"),
+    [
+        (own_taken_off, "CONVENTION(sum=own-taken-off)", False),
+        (others, "EXACT", True),
+        (own_included, "WRONG(L2a)", False),
+    ],
+)
+def test_leave_one_out_of_a_stranger(function, title, fine):
+    """The usual form is a convention; the batch mean is the known mistake."""
+    verdict = rlverify.check(function, "leave_one_out_baseline", budget=80)
+    assert (verdict.title, verdict.ok) == (title, fine)
 
 
 # extremes

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rlverify
 from rlverify.differentiation import Dual
 from rlverify.fast import score_function as fast
 from rlverify.fast.advantages import gae
@@ -226,6 +227,64 @@ def test_ratio_of_one_has_the_gradient_of_the_policy_gradient(data):
     )
     one, other = (torch.autograd.grad(loss, log_probs)[0] for loss in losses)
     assert torch.equal(one, other)
+
+
+# how strangers write them
+
+
+def flat_mean(logp, weights):
+    """Average over all steps, as Spinning Up does."""
+    return -(logp * weights).mean()
+
+
+def sum_and_mean(newlogprob, advantages):
+    """Sum over time and average over columns."""
+    return (-advantages * newlogprob).sum(0).mean()
+
+
+def surrogate(new_log_probs, old_log_probs, advantages):
+    """Average the importance-weighted advantages."""
+    return -(np.exp(new_log_probs - old_log_probs) * advantages).mean()
+
+
+def multiplied(logp, mask):
+    """Mask by multiplication."""
+    return -(logp * mask).sum() / mask.sum()
+
+
+def entropy_loss(entropy):
+    """Return the negative mean."""
+    return -entropy.mean()
+
+
+def to_go(rews, dones, gamma):
+    """Loop backwards."""
+    returns, following = np.zeros_like(rews), np.zeros(rews.shape[1])
+    for t in reversed(range(len(rews))):
+        following = rews[t] + gamma * following * (1 - dones[t])
+        returns[t] = following
+    return returns
+
+
+TO_GO = "to_go(rewards, done:after, gamma) where to_go=True, discount_states="
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "call", "title", "fine"),
+    [
+        (flat_mean, "policy_gradient_loss", None, "CONVENTION(reduction=mean)", False),
+        (sum_and_mean, "policy_gradient_loss", None, "EXACT", True),
+        (surrogate, "importance_weighted_loss", None, "CONVENTION(reduction=mean)", False),
+        (multiplied, "log_likelihood_loss", None, "WRONG(K6)", False),
+        (entropy_loss, "entropy_bonus", None, "WRONG(D9)", False),
+        (to_go, "reinforce_weights", TO_GO + "False", "EXACT", True),
+        (to_go, "reinforce_weights", TO_GO + "True", "CONVENTION(state_discount=absent)", False),
+    ],
+)
+def test_stranger_gets_an_understandable_verdict(function, name, call, title, fine):
+    """Names are understood, and what libraries differ on is told from what is wrong."""
+    verdict = rlverify.check(function, name, call=call, budget=80)
+    assert (verdict.title.replace("TIGHT", "EXACT"), verdict.ok) == (title, fine)
 
 
 # extremes

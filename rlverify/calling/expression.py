@@ -169,7 +169,7 @@ def untold(sources: Iterable[str], arguments: tuple[Argument, ...]) -> list[Argu
         item
         for item in arguments
         if item.kind not in ("mask", "legal", "flag")
-        and item.name != "next_values"
+        and item.name not in ("next_values", "start_steps")
         and item.name not in known
     ]
 
@@ -229,17 +229,17 @@ class Expression:
             like = next(changed[a.name] for a in self.arguments if a.axes == item.axes)
             changed[name] = np.ones(like.shape, dtype=bool)
         elif item.kind in ("mask", "legal") and name not in self.tells:
-            if item.kind == "legal" and value is not None:
-                self._make_legal(item, changed)
+            if value is not None:
+                self._uncover(item, changed)
             changed[name] = None
         elif item.is_array and item.kind not in ("mask", "legal") and name not in self.tells:
             changed[name] = np.zeros_like(value)
 
-    def _make_legal(self, legal: Argument, changed: dict[str, Any]) -> None:
-        """Put 0 where an action was illegal: what stood there was not meant to be read."""
+    def _uncover(self, hidden: Argument, changed: dict[str, Any]) -> None:
+        """Put 0 where something was masked or illegal: it was not meant to be read, and now is."""
         for item in self.arguments:
-            if item.kind == "float" and item.axes == legal.axes:
-                changed[item.name] = np.where(changed[legal.name], changed[item.name], 0.0)
+            if item.kind == "float" and item.axes == hidden.axes:
+                changed[item.name] = np.where(changed[hidden.name], changed[item.name], 0.0)
 
     def _project_ends(self, changed: dict[str, Any]) -> None:
         if "terminated" not in changed:
@@ -312,6 +312,8 @@ class Expression:
                 found.append(f"no argument for {item.name}: every element is real")
             elif item.kind == "legal":
                 found.append(f"no argument for {item.name}: every action is legal")
+            elif item.name == "start_steps":
+                found.append("no argument for start_steps: every column begins an episode")
             elif item.kind == "float" and item.name != "next_values":
                 found.append(f"no argument for {item.name}: judged with zeros")
         found += [

@@ -75,6 +75,20 @@ SYNONYMS: dict[str, str] = {
     "beta_q": "b_q q_beta",
     "std_p": "sigma_p scale_p",
     "std_q": "sigma_q scale_q",
+    "log_probs": "log_prob logp logps lp lps logprob logprobs log_pi log_pis logpi new_log_probs "
+    "new_log_prob new_logp new_logprobs newlogprob logp_new action_log_probs log_prob_actions "
+    "selected_log_probs logp_a",
+    "behaviour_log_probs": "behavior_log_probs behaviour_log_prob behavior_log_prob behaviour_logp "
+    "behavior_logp old_log_probs old_log_prob old_logp old_logprobs old_logprob logp_old "
+    "logprobs_old log_probs_old mu_log_probs log_mu sampling_log_probs rollout_log_probs",
+    "weights": "weight w psi advantages advantage adv advs returns return ret rets rtgs rtg "
+    "returns_to_go rewards_to_go discounted_returns",
+    "entropies": "entropy ent ents",
+    "returns": "return ret rets episode_returns total_rewards rewards reward rews r",
+    "returns_to_go": "rtgs rtg rewards_to_go reward_to_go return_to_go returns",
+    "fraction": "elite_fraction elite_frac frac rho elite_ratio top_fraction",
+    "start_steps": "start_step first_steps step_offsets",
+    "per_component": "componentwise per_parameter",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits
 _MEANINGS: dict[str, list[str]] = {}
@@ -212,7 +226,11 @@ def call_line(
 def built_in_values(arguments: Sequence[Argument]) -> str:
     """Return examples of values that a function may have built in."""
     usual = {"gamma": "0.99", "lam": "0.95", "eps": "1e-8", "ddof": "0"}
-    return ", ".join(f"{item.name}={usual.get(item.name, '1')}" for item in arguments)
+    usual |= {"fraction": "0.1", "to_go": "True"}
+    plain = {"switch": "False"}
+    return ", ".join(
+        f"{item.name}={usual.get(item.name, plain.get(item.kind, '1'))}" for item in arguments
+    )
 
 
 def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:

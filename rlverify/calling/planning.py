@@ -163,6 +163,12 @@ def _expression(
             whole.add(item.source)
     for name, value in fixed.items():
         numbers = [item.name for item in arguments if not item.is_array]
+        if kinds.get(name) == "switch":
+            if type(value) is not bool:
+                raise CallError(
+                    f"{where} {name}={value!r} came after 'where', wanted True or False."
+                )
+            continue
         if name not in numbers or type(value) not in (int, float):
             raise CallError(
                 f"{where} {name}={value!r} came after 'where', wanted a number for one of "

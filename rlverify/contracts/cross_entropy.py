@@ -61,9 +61,9 @@ def returned_steps(draw: st.DrawFn) -> Case:
 
 
 def sized(name: str, shape: tuple[int, ...]) -> Case:
-    """Return a case of a benchmark size: one in ten is elite."""
+    """Return a case of a benchmark size: one in eight is elite."""
     rng = np.random.default_rng(0)
-    arguments = {name: rng.integers(-32768, 32768, shape) / 128, "fraction": 0.1}
+    arguments = {name: rng.integers(-32768, 32768, shape) / 128, "fraction": 0.125}
     if name == "returns_to_go":
         arguments |= {"mask": rng.random(shape) < 0.9}
     return Case(arguments, label="timing")
