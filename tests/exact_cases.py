@@ -5,14 +5,14 @@ logarithms of integers. Steps that were not taken contribute nothing, whatever s
 """
 
 from fractions import Fraction
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rlverify.enumeration import enumerate_trajectories, rational_policy
+from finite_problems import GAMMAS, policies
+from rlverify.enumeration import enumerate_trajectories
 from rlverify.expectation import exact_expectation
 from rlverify.reference.score_function import reinforce_weights
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
@@ -21,7 +21,6 @@ from rlverify.tabular_envs.garnet import garnet
 SIZES = [(1, 2, 1), (2, 2, 2), (3, 2, 2), (2, 3, 1)]
 some = settings(max_examples=settings.default.max_examples // 2)  # a case is a whole process
 numbers = st.integers(-24, 24).map(lambda n: Fraction(n, 8))
-discounts = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(7, 8), Fraction(1)])
 
 
 class Problem(NamedTuple):
@@ -44,28 +43,15 @@ class Problem(NamedTuple):
 
 
 @st.composite
-def policies(draw, states, actions, least=1):
-    """Integer weights that sum to 16 in every row."""
-    rows = []
-    for _ in range(states):
-        free = 16 - least * actions
-        inner = st.lists(st.integers(0, free), min_size=actions - 1, max_size=actions - 1)
-        ends = [0, *sorted(draw(inner)), free]
-        rows.append([b - a + least for a, b in pairwise(ends)])
-    return rational_policy(rows)
-
-
-@st.composite
-def problems(draw, gammas=discounts, horizon=3, endings=(0.0, 0.25, 1.0)):
+def problems(draw, gammas=GAMMAS, horizon=3, endings=(0.0, 0.25, 1.0)):
     """Return a random process and two policies that take every action."""
     sizes = draw(st.sampled_from(SIZES))
     seed, ending = draw(st.integers(0, 2**32)), draw(st.sampled_from(endings))
     mdp = garnet(*sizes, seed=seed, ending=ending)
-    shape = (mdp.states, mdp.actions)
     return Problem(
         mdp,
-        draw(policies(*shape)),
-        draw(policies(*shape)),
+        draw(policies(mdp, 1)),
+        draw(policies(mdp, 1)),
         draw(gammas),
         draw(st.integers(1, horizon)),
     )
@@ -83,11 +69,6 @@ def deterministic(moves, start=(1,)):
     padded = np.zeros(states)
     padded[: len(start)] = start
     return FiniteMDP(transition, reward, terminal, padded)
-
-
-def even(mdp):
-    """Every action alike."""
-    return rational_policy([[1] * mdp.actions] * mdp.states)
 
 
 def powers(found, gamma):

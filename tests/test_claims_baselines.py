@@ -12,7 +12,6 @@ from exact_cases import (
     at_states,
     column,
     deterministic,
-    even,
     numbers,
     powers,
     problems,
@@ -22,6 +21,7 @@ from exact_cases import (
     total_returns,
     weighted,
 )
+from finite_problems import even
 from rational_mdp import Truth
 from rlverify.enumeration import rational_policy
 from rlverify.expectation import true_gradient

@@ -16,9 +16,7 @@ from exact_cases import (
     at_states,
     column,
     deterministic,
-    even,
     numbers,
-    policies,
     powers,
     problems,
     reinforce,
@@ -28,6 +26,7 @@ from exact_cases import (
     total_returns,
     weighted,
 )
+from finite_problems import even, policies
 from rational_mdp import Truth
 from rlverify.differentiation import Dual
 from rlverify.enumeration import enumerate_trajectories, rational_policy
@@ -270,10 +269,11 @@ def moments(mdp, policy, behaviour):
 
 @st.composite
 def distributions(draw):
-    """Return f and two distributions p, q on as many points, any of which may hold zeros."""
+    """Return a bandit's rewards f and two distributions p, q, any of which may hold zeros."""
     size = draw(st.integers(1, 5))
     f = draw(st.lists(st.one_of(st.just(Fraction(0)), numbers), min_size=size, max_size=size))
-    return f, draw(policies(1, size, least=0)), draw(policies(1, size, least=0))
+    mdp = bandit(f)
+    return f, mdp, draw(policies(mdp)), draw(policies(mdp))
 
 
 @pytest.mark.claim("C13")
@@ -284,10 +284,8 @@ def test_importance_sampling(drawn_numbers):
 
     Where it is not, the mean lacks Σ_{q=0} p f.
     """
-    f, p, q = drawn_numbers
-    mdp = bandit(f)
-    policy, behaviour = (np.vstack([row, even(mdp)[1:]]) for row in (p, q))
-    plain, weighted_mean = moments(mdp, policy, policy), moments(mdp, policy, behaviour)
+    f, mdp, p, q = drawn_numbers
+    plain, weighted_mean = moments(mdp, p, p), moments(mdp, p, q)
     triples = list(zip(f, p[0], q[0], strict=True))
     assert plain[0] == sum(x * a for x, a, _ in triples)
     missing = sum((x * a for x, a, b in triples if b == 0), Fraction(0))

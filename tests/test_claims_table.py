@@ -8,7 +8,7 @@ import pytest
 from claims_table import CLAIMS, COMMAND, PAGE, ROOT, held_by, page
 
 # of the issues that are done; a claim whose last test goes must not silently become "later"
-DUE = {f"C{n}" for n in (1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 16, 27, 28, 29, 30, 36, 38)}
+DUE = {f"C{n}" for n in (*range(1, 15), 16, 27, 28, 29, 30, 34, 36, 38)}
 
 
 @pytest.fixture(scope="module")

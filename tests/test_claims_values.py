@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from exact_cases import column, deterministic, even, numbers, problems, some
+from exact_cases import column, deterministic, numbers, problems, some
+from finite_problems import even
 from rational_mdp import Bounds, Truth
 from rlverify.enumeration import enumerate_trajectories
 from rlverify.reference.returns import n_step_return, td_error
