@@ -239,7 +239,10 @@ def _ruling_on_wrong(
     convention = diagnosis.convention
     derived = _ruling_on_gradient(report, broken)
     if derived is not None and not diagnosis.bugs and (convention or broken[0].check in GRADIENTS):
-        return derived
+        if convention is None:
+            return derived
+        sentence = f"{derived.sentence}; it also follows {convention.name}: {convention.sentence}"
+        return replace(derived, sentence=sentence, convention=convention.name)
     if diagnosis.bugs:
         joint, mark = (" and ", " + ") if diagnosis.together else (" or ", " | ")
         sentence = joint.join(entry.sentence for entry in diagnosis.citations)
