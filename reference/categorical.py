@@ -366,4 +366,5 @@ def boltzmann_probabilities(
     check.floats("... A", q_values=q_values)
     check.positive("temperature", temperature)
 
-    return np.exp(_log_probs(q_values / temperature, None))
+    probabilities: np.ndarray = np.exp(_log_probs(q_values / temperature, None))
+    return probabilities

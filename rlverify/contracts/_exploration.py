@@ -236,8 +236,7 @@ BOLTZMANN = Contract(
     known_bugs=(
         OVERFLOW,
         KnownBug(
-            "D24", f"return {SCALED}",
-            f"policy = {SCALED}\n    return policy / sum(policy.flat)",
+            "D24", "return probabilities", "return probabilities / sum(probabilities.flat)",
         ),
         KnownBug("K28a", SCALED, "np.exp(_log_probs(q_values, None) / temperature)"),
         KnownBug("K28b", SCALED, "np.exp(_log_probs(q_values, None))"),

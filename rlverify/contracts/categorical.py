@@ -79,7 +79,8 @@ def log_sum_exp_minus_mean(logits: Array, legal: Array | None) -> Array:
     read, total = normalizer(logits, legal)
     powers = np.exp(read - read.max(axis=-1, keepdims=True))
     policy = powers / powers.sum(axis=-1, keepdims=True)
-    return total[..., 0] - (policy * np.where(np.isinf(read), 0.0, read)).sum(axis=-1)
+    mean = (policy * np.where(np.isinf(read), 0.0, read)).sum(axis=-1)
+    return np.asarray(total[..., 0] - mean)
 
 
 def difference_of_logs(logits_p: Array, logits_q: Array, legal: Array | None) -> Array:
@@ -87,7 +88,7 @@ def difference_of_logs(logits_p: Array, logits_q: Array, legal: Array | None) ->
     log_p, log_q = (np.subtract(*normalizer(x, legal)) for x in (logits_p, logits_q))
     real = np.isfinite(log_p)
     gap = np.where(real, log_p, 0.0) - np.where(real, log_q, 0.0)
-    return (np.exp(log_p) * gap).sum(axis=-1)
+    return np.asarray((np.exp(log_p) * gap).sum(axis=-1))
 
 
 # --- contracts -----------------------------------------------------------------------------------
