@@ -190,7 +190,7 @@ def categorical_kl(
         KL(p ‖ q) = Σ_b p(b) (log p(b) − log q(b)) = Σ_b p(b) k(d_b)
         d_b = log q(b) − log p(b)          k(d) = eᵈ − 1 − d
 
-    Source: Kullback & Leibler 1951, eq. 2.2; k: Schulman 2020, "Approximating KL divergence".
+    Source: Kullback & Leibler 1951; k: Schulman 2020, "Approximating KL divergence".
     Ours: the second sum, because Σ p k exceeds the first by Σ q − Σ p = 0 and none of its terms
     is negative, so nothing cancels where p is near q. The first one is right too, but knows
     the result only to within one rounding of 1.
@@ -236,7 +236,7 @@ def categorical_fisher(
 
         F = E_π[ ∇ log π ∇ log πᵀ ] = diag(π) − π πᵀ
 
-    Source: Amari 1998, eq. 3.2 (the expectation); Kakade 2001, section 2 (of a policy).
+    Source: Amari 1998 (as a metric); Kakade 2001, section 2 (of a policy).
     Ours: rows and columns of illegal actions are 0. F is singular: F·1 = 0, for a shift of all
     logits changes nothing. The diagonal is formed from the rest of its row, p(1 − p) as
     p Σ of the others, which loses no digits where p is near 1.

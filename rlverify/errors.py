@@ -172,21 +172,17 @@ class Arguments:
 
     def between(self, axes: str, low: int, high: int, **arrays: Any) -> None:
         """Require float arrays whose elements all lie strictly between two numbers."""
-        for name, value in arrays.items():
-            self.floats(axes, **{name: value})
-            if not bool(((value > low) & (value < high)).all()):
-                raise ValueError(
-                    f"{self.function}: {name} came with an element outside ({low}, {high})."
-                )
+        self._inside(axes, f"({low}, {high})", lambda x: (x > low) & (x < high), arrays)
 
     def within(self, axes: str, low: int, high: int, **arrays: Any) -> None:
         """Require float arrays whose elements all lie between two numbers or at one of them."""
+        self._inside(axes, f"[{low}, {high}]", lambda x: (x >= low) & (x <= high), arrays)
+
+    def _inside(self, axes: str, ends: str, holds: Any, arrays: dict[str, Any]) -> None:
         for name, value in arrays.items():
             self.floats(axes, **{name: value})
-            if not bool(((value >= low) & (value <= high)).all()):
-                raise ValueError(
-                    f"{self.function}: {name} came with an element outside [{low}, {high}]."
-                )
+            if not bool(holds(value).all()):  # NaN fails here too
+                raise ValueError(f"{self.function}: {name} came with an element outside {ends}.")
 
     def actions(self, axes: str, *, below: int, **arrays: Any) -> None:
         """Require int64 arrays of numbers from 0 to `below` - 1."""
@@ -267,11 +263,7 @@ class Arguments:
         """Require numbers in [0, 1]; with `axes`, arrays of such numbers are welcome too."""
         for name, value in scalars.items():
             if axes is not None and hasattr(value, "shape") and tuple(value.shape) != ():
-                self.floats(axes, **{name: value})
-                if not bool(((value >= 0) & (value <= 1)).all()):
-                    raise ValueError(
-                        f"{self.function}: {name} came with an element outside [0, 1]."
-                    )
+                self.within(axes, 0, 1, **{name: value})
                 continue
             if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 array = "" if axes is None else f" or an array {_axes(axes)}"

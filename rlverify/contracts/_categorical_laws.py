@@ -250,8 +250,7 @@ def softmax(case: Case) -> np.ndarray:
     found = np.full(legal.shape, Tracked(0.0, OURS), dtype=object)
     for i in np.ndindex(legal.shape[:-1]):
         allowed = logits[i][legal[i]]
-        highest = max(allowed)
-        powers = mapped(lambda x, highest=highest: (x - highest).exp(), allowed)
+        powers = mapped(Tracked.exp, allowed - max(allowed))
         found[*i, legal[i]] = powers / sum(powers)
     return found
 
