@@ -134,7 +134,8 @@ def beta_log_prob(
     check.between("... D", 0, 1, actions=actions)
 
     a, b, x = widened(alpha, beta, actions)
-    return _Density.apply(a, b, x).sum(-1).to(actions.dtype)
+    density: torch.Tensor = _Density.apply(a, b, x)  # type: ignore[no-untyped-call]
+    return density.sum(-1).to(actions.dtype)
 
 
 def beta_score(
@@ -306,7 +307,7 @@ def beta_fisher(
     a, b = widened(alpha, beta)
     shared = -trigamma(a + b)
     rows = [trigamma_fall(a, b), shared, shared, trigamma_fall(b, a)]
-    return torch.stack(rows, dim=-1).unflatten(-1, (2, 2)).to(alpha.dtype)
+    return torch.stack(rows, dim=-1).view(*alpha.shape, 2, 2).to(alpha.dtype)
 
 
 def beta_sample(
@@ -343,15 +344,16 @@ def beta_sample(
     """
     check = Arguments("beta_sample", torch.Tensor)
     check.above("... D", 0, alpha=alpha, beta=beta)
-    if not isinstance(generator, torch.Generator):
-        kind = type(generator).__name__
+    given: Any = generator  # whatever the annotation says
+    if not isinstance(given, torch.Generator):
+        kind = type(given).__name__
         raise TypeError(f"beta_sample: generator came as {kind}, wanted torch.Generator.")
 
-    kind = torch.finfo(alpha.dtype)
+    limits = torch.finfo(alpha.dtype)
     with torch.no_grad():
         a, b = widened(alpha, beta)
         odds = _log_gamma_draws(a, generator) - _log_gamma_draws(b, generator)
-        return odds.sigmoid().to(alpha.dtype).clamp(kind.tiny, 1 - kind.eps / 2)
+        return odds.sigmoid().to(alpha.dtype).clamp(limits.tiny, 1 - limits.eps / 2)
 
 
 def _log_gamma_draws(shapes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -315,8 +315,9 @@ def beta_sample(
     """
     check = Arguments("beta_sample", np.ndarray)
     check.above("... D", 0, alpha=alpha, beta=beta)
-    if not isinstance(generator, np.random.Generator):
-        kind = type(generator).__name__
+    given: Any = generator  # whatever the annotation says
+    if not isinstance(given, np.random.Generator):
+        kind = type(given).__name__
         raise TypeError(f"beta_sample: generator came as {kind}, wanted numpy.random.Generator.")
 
     least, most = np.finfo(alpha.dtype).tiny, 1 - np.finfo(alpha.dtype).epsneg
@@ -327,7 +328,7 @@ def beta_sample(
     return actions
 
 
-def _log_gamma_draw(shape: float, generator: np.random.Generator) -> float:
+def _log_gamma_draw(shape: Any, generator: np.random.Generator) -> float:
     """Return the logarithm of a Gamma(shape) variable."""
     d = shape + 1 - 1 / 3
     while True:
