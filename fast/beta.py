@@ -106,7 +106,7 @@ def beta_log_prob(
         log π(x) = Σ (α−1) log x + (β−1) log(1−x) − log B(α, β)
 
     Source: Chou, Maturana and Scherer 2017, "Improving stochastic policy gradients in continuous
-    control with deep reinforcement learning using the Beta distribution", eq. 9 and 10.
+    control with deep reinforcement learning using the Beta distribution", the Beta policy.
     Ours: above α or β = 12 in the saddle-point form of Loader 2000, in which no large numbers
     cancel.
 
@@ -134,7 +134,8 @@ def beta_log_prob(
     check.between("... D", 0, 1, actions=actions)
 
     a, b, x = widened(alpha, beta, actions)
-    return _Density.apply(a, b, x).sum(-1).to(actions.dtype)
+    density: torch.Tensor = _Density.apply(a, b, x)  # type: ignore[no-untyped-call]
+    return density.sum(-1).to(actions.dtype)
 
 
 def beta_score(
@@ -147,7 +148,7 @@ def beta_score(
         ∂ log π / ∂α = log x − (ψ(α) − ψ(α+β))
         ∂ log π / ∂β = log(1−x) − (ψ(β) − ψ(α+β))
 
-    Source: Chou et al. 2017, derived from their eq. 9; Johnson, Kotz and Balakrishnan 1995,
+    Source: Chou et al. 2017, the derivative of their density; Johnson, Kotz and Balakrishnan 1995,
     "Continuous univariate distributions" vol. 2, chapter 25 (the likelihood equations).
     Ours: ψ(α+β) − ψ(α) is summed from positive numbers, and joined with log x.
 
@@ -234,7 +235,7 @@ def beta_kl(
     Dirichlet density of two; the first line is the Bregman divergence of log B.
     Ours: the second line, in which each of α log α, …  has been cancelled by hand. V is
     (α′+β′) KL between the Bernoulli variables of means α′/(α′+β′) and α/(α+β), v the divergence
-    of what Stirling's formula leaves. Far below α = 12 the digits of a small KL are lost as in
+    of what Stirling's formula leaves. Below α = 12 the digits of a small KL are lost as in
     the first line: the error is of the size of a rounding of 1.
 
     Args:
@@ -306,7 +307,7 @@ def beta_fisher(
     a, b = widened(alpha, beta)
     shared = -trigamma(a + b)
     rows = [trigamma_fall(a, b), shared, shared, trigamma_fall(b, a)]
-    return torch.stack(rows, dim=-1).unflatten(-1, (2, 2)).to(alpha.dtype)
+    return torch.stack(rows, dim=-1).view(*alpha.shape, 2, 2).to(alpha.dtype)
 
 
 def beta_sample(
@@ -343,15 +344,16 @@ def beta_sample(
     """
     check = Arguments("beta_sample", torch.Tensor)
     check.above("... D", 0, alpha=alpha, beta=beta)
-    if not isinstance(generator, torch.Generator):
-        kind = type(generator).__name__
+    given: Any = generator  # whatever the annotation says
+    if not isinstance(given, torch.Generator):
+        kind = type(given).__name__
         raise TypeError(f"beta_sample: generator came as {kind}, wanted torch.Generator.")
 
-    kind = torch.finfo(alpha.dtype)
+    limits = torch.finfo(alpha.dtype)
     with torch.no_grad():
         a, b = widened(alpha, beta)
         odds = _log_gamma_draws(a, generator) - _log_gamma_draws(b, generator)
-        return odds.sigmoid().to(alpha.dtype).clamp(kind.tiny, 1 - kind.eps / 2)
+        return odds.sigmoid().to(alpha.dtype).clamp(limits.tiny, 1 - limits.eps / 2)
 
 
 def _log_gamma_draws(shapes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

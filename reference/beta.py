@@ -64,7 +64,7 @@ def beta_log_prob(
         log π(x) = Σ (α−1) log x + (β−1) log(1−x) − log B(α, β)
 
     Source: Chou, Maturana and Scherer 2017, "Improving stochastic policy gradients in continuous
-    control with deep reinforcement learning using the Beta distribution", eq. 9 and 10.
+    control with deep reinforcement learning using the Beta distribution", the Beta policy.
     Ours: above α or β = 12 in the saddle-point form of Loader 2000, in which no large numbers
     cancel.
 
@@ -107,7 +107,7 @@ def beta_score(
         ∂ log π / ∂α = log x − (ψ(α) − ψ(α+β))
         ∂ log π / ∂β = log(1−x) − (ψ(β) − ψ(α+β))
 
-    Source: Chou et al. 2017, derived from their eq. 9; Johnson, Kotz and Balakrishnan 1995,
+    Source: Chou et al. 2017, the derivative of their density; Johnson, Kotz and Balakrishnan 1995,
     "Continuous univariate distributions" vol. 2, chapter 25 (the likelihood equations).
     Ours: ψ(α+β) − ψ(α) is summed from positive numbers, and joined with log x.
 
@@ -199,7 +199,7 @@ def beta_kl(
     Dirichlet density of two; the first line is the Bregman divergence of log B.
     Ours: the second line, in which each of α log α, …  has been cancelled by hand. V is
     (α′+β′) KL between the Bernoulli variables of means α′/(α′+β′) and α/(α+β), v the divergence
-    of what Stirling's formula leaves. Far below α = 12 the digits of a small KL are lost as in
+    of what Stirling's formula leaves. Below α = 12 the digits of a small KL are lost as in
     the first line: the error is of the size of a rounding of 1.
 
     Args:
@@ -315,8 +315,9 @@ def beta_sample(
     """
     check = Arguments("beta_sample", np.ndarray)
     check.above("... D", 0, alpha=alpha, beta=beta)
-    if not isinstance(generator, np.random.Generator):
-        kind = type(generator).__name__
+    given: Any = generator  # whatever the annotation says
+    if not isinstance(given, np.random.Generator):
+        kind = type(given).__name__
         raise TypeError(f"beta_sample: generator came as {kind}, wanted numpy.random.Generator.")
 
     least, most = np.finfo(alpha.dtype).tiny, 1 - np.finfo(alpha.dtype).epsneg
@@ -327,7 +328,7 @@ def beta_sample(
     return actions
 
 
-def _log_gamma_draw(shape: float, generator: np.random.Generator) -> float:
+def _log_gamma_draw(shape: Any, generator: np.random.Generator) -> float:
     """Return the logarithm of a Gamma(shape) variable."""
     d = shape + 1 - 1 / 3
     while True:

@@ -179,7 +179,7 @@ def gaussian_mixture_sample(
         k = min { k : u < w₀ + … + wₖ }          a = μₖ + σₖ ε
 
     Source: Devroye 1986, "Non-uniform random variate generation", section III.2 (inversion) and
-    I.4.2 (composition).
+    II.4 (discrete mixtures).
     Ours: the randomness comes in as arguments; the last component is taken where rounding leaves
     the sum of all weights below u. The gradient is that of the picked component (pathwise);
     the logits get none.

@@ -58,11 +58,11 @@ def actions_for(
 ) -> np.ndarray:
     """Return actions: at the bounds, a few deviations from the mean, or anywhere."""
     if kind == "edge":
-        return rng.choice(EDGES, alpha.shape)
+        return np.asarray(rng.choice(EDGES, alpha.shape))
     if kind in ("large", "uneven"):
         mean = alpha / (alpha + beta)
         spread = np.sqrt(mean * (1 - mean) / (alpha + beta + 1))
-        return np.clip(mean + spread * rng.integers(-3, 4, alpha.shape), LEAST, MOST)
+        return np.asarray(np.clip(mean + spread * rng.integers(-3, 4, alpha.shape), LEAST, MOST))
     return np.asarray(rng.integers(1, 64, alpha.shape) / 64)
 
 

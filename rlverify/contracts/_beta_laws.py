@@ -35,7 +35,8 @@ def moment(alpha: float, beta: float, power: int) -> Fraction:
     """Return ∫ xᵃ⁻¹ (1−x)ᵝ⁻¹ (log x)ᵐ dx for a whole β."""
     a, b = Fraction(alpha), int(beta)
     terms = (Fraction((-1) ** j * math.comb(b - 1, j)) / (a + j) ** (power + 1) for j in range(b))
-    return (-1) ** power * math.factorial(power) * sum(terms, Fraction(0))
+    sign = -1 if power % 2 else 1
+    return sign * math.factorial(power) * sum(terms, Fraction(0))
 
 
 def mean_log(alpha: float, beta: float) -> Fraction:
@@ -132,8 +133,8 @@ def check_normalised(subject: Subject, case: Case) -> Iterable[Claim]:
             float(case["beta"][i]),
             Tracked(float(case["actions"][i]), OURS),
         )
-        integral = np.log(rational(moment(float(alpha), float(beta), 0)))
-        terms[i] = (alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x) - integral
+        integral = rational(moment(alpha, beta, 0)).log()
+        terms[i] = (alpha - 1) * x.log() + (beta - 1) * (-x).log1p() - integral
     yield claim(results(subject, case, "log_prob"), _summed(terms))
 
 
@@ -154,7 +155,7 @@ def check_raised_density(subject: Subject, case: Case) -> Iterable[Claim]:
     terms = np.empty(case["actions"].shape, dtype=object)
     for i in _each(case):
         odds = Tracked(float(case["beta"][i]), OURS) / float(case["alpha"][i])
-        terms[i] = np.log(Tracked(float(case["actions"][i]), OURS)) + np.log1p(odds)
+        terms[i] = Tracked(float(case["actions"][i]), OURS).log() + odds.log1p()
     wanted = results(subject, case, "log_prob") + _summed(terms)
     yield claim(results(subject, more, "log_prob"), wanted)
 
@@ -164,7 +165,7 @@ def check_zero_mean(subject: Subject, case: Case) -> Iterable[Claim]:
     wanted = np.empty(case["actions"].shape, dtype=object)
     for i in _each(case):
         mean = mean_log(float(case["alpha"][i]), float(case["beta"][i]))
-        wanted[i] = np.log(Tracked(float(case["actions"][i]), OURS)) - rational(mean)
+        wanted[i] = Tracked(float(case["actions"][i]), OURS).log() - rational(mean)
     yield claim(results(subject, case, "alpha"), wanted)
 
 
@@ -183,7 +184,7 @@ def check_raised_score(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 def _log_beta(alpha: float, beta: float) -> Any:
-    return np.log(rational(moment(alpha, beta, 0)))
+    return rational(moment(alpha, beta, 0)).log()
 
 
 def check_exact_entropy(subject: Subject, case: Case) -> Iterable[Claim]:

@@ -14,6 +14,12 @@ LOG_2PI = math.log(2 * math.pi)
 APART = 64.0  # in deviations: what two components then share is below e⁻⁵⁰⁰
 
 
+def _log_sum(numbers: list[Any]) -> Any:
+    """Return log Σ exp(x) of tracked numbers."""
+    largest = max(numbers)
+    return largest + sum((item - largest).exp() for item in numbers).log()
+
+
 def component(case: Case, k: int) -> Case:
     """Return the case with one component only."""
     return case.but(
@@ -55,9 +61,8 @@ def check_weighted_sum(subject: Subject, case: Case) -> Iterable[Claim]:
     wanted = np.empty(got.shape, dtype=object)
     for i in np.ndindex(got.shape):
         logits = [Tracked(float(logit), OURS) for logit in case["logits"][i]]
-        joint = [logits[k] - max(logits) + parts[k][i] for k in range(count)]
-        total = np.log(sum(np.exp(logit - max(logits)) for logit in logits))
-        wanted[i] = max(joint) + np.log(sum(np.exp(item - max(joint)) for item in joint)) - total
+        shares = [logit - max(logits) for logit in logits]
+        wanted[i] = _log_sum([shares[k] + parts[k][i] for k in range(count)]) - _log_sum(shares)
     yield claim(got, wanted)
 
 
@@ -128,10 +133,10 @@ def check_apart(subject: Subject, case: Case) -> Iterable[Claim]:
     wanted = np.empty(got.shape, dtype=object)
     for i in np.ndindex(got.shape):
         logits = [Tracked(float(logit), OURS) for logit in case["logits"][i]]
-        total = np.log(sum(np.exp(logit - max(logits)) for logit in logits))
-        log_weights = [logit - max(logits) - total for logit in logits]
+        shares = [logit - max(logits) for logit in logits]
+        log_weights = [share - _log_sum(shares) for share in shares]
         wanted[i] = sum(
-            np.exp(log_weights[k]) * (_gaussian_entropy(case["log_std"][*i, k, 0]) - log_weights[k])
+            log_weights[k].exp() * (_gaussian_entropy(case["log_std"][*i, k, 0]) - log_weights[k])
             for k in range(count)
         )
     yield claim(got, wanted)
@@ -148,7 +153,7 @@ def check_single_kl(subject: Subject, case: Case) -> Iterable[Claim]:
             Tracked(float(changes[name][*i, 0, 0]), OURS)
             for name in ("mean_p", "log_std_p", "mean_q", "log_std_q")
         )
-        ratio, distance = np.exp(log_p - log_q), (mean_p - mean_q) * np.exp(-log_q)
+        ratio, distance = (log_p - log_q).exp(), (mean_p - mean_q) * (-log_q).exp()
         wanted[i] = log_q - log_p + (ratio**2 + distance**2 - 1) / 2
     yield claim(got, wanted)
 

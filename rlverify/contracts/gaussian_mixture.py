@@ -1,8 +1,11 @@
 """Contracts of the topic `gaussian_mixture`: one of K diagonal Gaussians, picked by weight."""
 
-import numpy as np
+from typing import Any
 
-from rlverify.contract import Case, Contract, Convention, Example, KnownBug
+import numpy as np
+from scipy import special
+
+from rlverify.contract import Case, Contract, Convention, Equivalent, Example, KnownBug
 from rlverify.contracts._mixture_cases import (
     ACTING,
     DRAWING,
@@ -100,6 +103,12 @@ REVERSED = Convention(
 )  # fmt: skip
 
 
+def _normalised_last(logits: Any, mean: Any, log_std: Any, actions: Any) -> Any:
+    z = (actions[..., None, :] - mean) / np.exp(log_std)
+    joint = logits - (z**2 / 2 + log_std + np.log(2 * np.pi) / 2).sum(-1)
+    return special.logsumexp(joint, axis=-1) - special.logsumexp(logits, axis=-1)
+
+
 # --- contracts -----------------------------------------------------------------------------------
 
 
@@ -125,6 +134,14 @@ LOG_PROB_CONTRACT = Contract(
     gradient_judged=True,
     gradients=TAKEN,
     known_bugs=LOG_PROB_BUGS,
+    equivalents=(
+        Equivalent(
+            "normalised-last",
+            "the logits are added as they are, and their log-sum-exp is taken off at the end: the "
+            "weights need not sum to 1 before",
+            _normalised_last,
+        ),
+    ),
     bad_inputs=refusals("gaussian_mixture_log_prob", TAKEN),
     sizes=SIZES,
     exact=False,
@@ -162,7 +179,7 @@ SAMPLE_CONTRACT = Contract(
     name="gaussian_mixture_sample",
     topic="gaussian_mixture",
     summary="actions from a uniform that picks the component and normal numbers",
-    source="Devroye 1986, sections III.2 and I.4",
+    source="Devroye 1986, sections III.2 and II.4",
     reference=reference.gaussian_mixture_sample,
     fast=fast.gaussian_mixture_sample,
     arguments=DRAWING,
