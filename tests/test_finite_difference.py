@@ -229,12 +229,9 @@ def test_a_strangers_difference_is_checked():
             gradient[i] = (f(x + unit) - f(x - unit)) / (2 * eps)
         return gradient
 
-    verdict = rlverify.check(
-        numerical_gradient,
-        "central_difference",
-        call="numerical_gradient(objective, parameters, step)",
-    )
+    verdict = rlverify.check(numerical_gradient, "central_difference")
     assert verdict.ok, verdict.title
+    assert verdict.call.startswith("numerical_gradient(f=objective, x=parameters, eps=step)")
     wrong = rlverify.check(
         lambda objective, parameters, step: numerical_gradient(objective, parameters, step) * 2,
         "central_difference",

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rlverify
 from rlverify.contracts import find
 from rlverify.contracts._network_cases import layers_of
 from rlverify.differentiation import Dual
@@ -271,3 +272,18 @@ def test_modules_are_refused_alike():
         fast.mlp_module(sizes=(3, 2), activation="gelu")
     with pytest.raises(ValueError, match=r"^flat_parameters: module came without parameters"):
         fast.flat_parameters(torch.nn.Tanh())
+
+
+def test_a_strangers_network_is_checked():
+    """Under names of its own; `x` is what `params` is not."""
+
+    def forward(params, x, layer_sizes, act):
+        return reference.mlp_forward(params, x, sizes=layer_sizes, activation=act)
+
+    def backward(theta, obs, grad_output, *, sizes, activation):
+        return reference.mlp_backward(
+            theta, obs, grad_output / len(obs), sizes=sizes, activation=activation
+        )
+
+    assert rlverify.check(forward, "mlp_forward", budget=40).ok
+    assert rlverify.check(backward, "mlp_backward", budget=40).qualifier == "L8"

@@ -89,6 +89,15 @@ SYNONYMS: dict[str, str] = {
     "fraction": "elite_fraction elite_frac frac rho elite_ratio top_fraction",
     "start_steps": "start_step first_steps step_offsets",
     "per_component": "componentwise per_parameter",
+    "parameters": "params param theta flat_params flat_parameters x x0 point",
+    "inputs": "input x xs obs observation observations states features",
+    "cotangents": "cotangent ct cts v vec grad_output grad_outputs grad_out upstream dy",
+    "tangents": "tangent direction v vec vector",
+    "sizes": "layer_sizes widths dims layer_dims",
+    "activation": "act nonlinearity",
+    "objective": "f fn fun func function loss loss_fn objective_fn objective_function",
+    "step": "h eps epsilon delta step_size",
+    "reward_gradients": "reward_gradient reward_grads grad_rewards slopes",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits
 _MEANINGS: dict[str, list[str]] = {}
@@ -116,13 +125,16 @@ def _choices(parameter: str, **readings: str) -> list[Choice]:
     return [Choice(Given(parameter, name), text) for name, text in readings.items()]
 
 
-def _meaning(parameter: Parameter, arguments: tuple[str, ...]) -> str:
-    """Return the source that a name stands for on its own, or nothing."""
+def _meanings(parameter: Parameter, arguments: tuple[str, ...]) -> list[str]:
+    """Return the sources that a name may stand for."""
     if parameter.name in arguments:
-        return parameter.name
+        return [parameter.name]
     meanings = _MEANINGS.get(_word(parameter.name), [])
-    possible = [meaning for meaning in meanings if source(meaning, arguments)]
-    return possible[0] if len(possible) == 1 else ""
+    return [meaning for meaning in meanings if source(meaning, arguments)]
+
+
+def _alone(meanings: list[str]) -> str:
+    return meanings[0] if len(meanings) == 1 else ""
 
 
 class _Company:
@@ -131,7 +143,13 @@ class _Company:
     def __init__(self, parameters: Sequence[Parameter], arguments: tuple[str, ...]) -> None:
         self.arguments = arguments
         self.words = {_word(item.name) for item in parameters}
-        found = {item.name: _meaning(item, arguments) for item in parameters}
+        possible = {item.name: _meanings(item, arguments) for item in parameters}
+        taken = {_alone(meanings) for meanings in possible.values()}
+        # beside `params`, the `x` of a network can only be its inputs
+        found = {
+            name: _alone(meanings) or _alone([item for item in meanings if item not in taken])
+            for name, meanings in possible.items()
+        }
         # a parameter that nothing is known about and that has a default is left alone
         self.meanings = {
             item.name: found[item.name]
