@@ -47,7 +47,7 @@ POLICY_GRADIENT = ("log_probs", "weights", "mask")
 IMPORTANCE = ("log_probs", "behaviour_log_probs", "weights", "mask")
 
 
-def single_weights(case: Case) -> Iterable[tuple[Case, tuple[int, int]]]:
+def single_weights(case: Case) -> Iterable[tuple[Case, tuple[int, ...]]]:
     """Yield the case with one weight of 1 among zeros, first and last real step in turn."""
     mask = mask_of(case, "log_probs")
     real = np.argwhere(mask)
@@ -282,7 +282,7 @@ LIKELIHOOD_CONTRACT = Contract(
     name="log_likelihood_loss",
     topic="score_function",
     summary="mean negative log-likelihood of the given actions",
-    source="Pomerleau 1991; de Boer et al. 2005, algorithm 2.1",
+    source="Pomerleau 1991; de Boer et al. 2005, section 2",
     reference=reference.log_likelihood_loss,
     fast=fast.log_likelihood_loss,
     arguments=(Argument("log_probs", "float", "..."), Argument("mask", "mask", "...")),
