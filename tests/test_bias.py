@@ -674,6 +674,14 @@ def test_what_is_not_dyadic_is_computed_in_floats():
     assert {"reward-to-go", "optimal-baseline", "leave-one-out"} <= names
 
 
+def test_a_behaviour_that_lacks_an_action_is_told():
+    behaviour = rational_policy([[1, 0], [1, 1]])
+    report = rlverify.bias(behaviour=behaviour)
+    assert report.notes[0].startswith("the behaviour never takes action 1 in state 0, which the")
+    by_name = {each.name: each for each in report.findings}
+    assert not by_name["importance-trajectory"].unbiased
+
+
 def test_too_many_batches_are_left_out():
     report = rlverify.bias(mdp="grid(2, 2)", horizon=2, batch=6)
     names = {each.name for each in report.findings}
