@@ -528,7 +528,18 @@ def unreduced(log_probs, rewards):
     return log_probs * rewards
 
 
+def random(log_probs, rewards):
+    return -(log_probs * rewards * torch.rand(())).sum(0).mean()
+
+
+def counting(log_probs, rewards, _calls=[]):  # noqa: B006
+    _calls.append(1)
+    return -(log_probs * rewards).sum(0).mean() * len(_calls)
+
+
 FAILURES = {
+    "randomness": (random, r"draws random numbers of its own; rlverify\.sampled_check is made"),
+    "a state": (counting, r"it keeps a state or"),
     "nan": (nan_on_equal_returns, r"the estimate is nan \(for .*returns 1\.641, 1\.641"),
     "raised": (raising, r"RuntimeError: boom \(called raising\(log_probs, rewards\)"),
     "detached": (detached, r"no derivative flows back"),

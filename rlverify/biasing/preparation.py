@@ -211,7 +211,7 @@ def situation(
     reason = _inexact(found)
     if exact and reason:
         raise ValueError(f"exact arithmetic is not possible here: {reason}")
-    notes = (missing,) if missing else ()
+    notes: tuple[str, ...] = (missing,) if missing else ()
     if exact is False or reason:
         notes += (f"computed in float64: {reason}",) if reason else ()
         return found.floating(), notes
