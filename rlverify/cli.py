@@ -243,7 +243,7 @@ def bias(
     json: Json = None,
     no_color: NoColor = False,
 ) -> int:
-    """Tell exactly what a policy-gradient estimator gives on average, and how it scatters."""
+    """Tell exactly how biased a policy-gradient estimator is."""
     desk = _desk(context, json)
     from rlverify.biasing import commanding
 

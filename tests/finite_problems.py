@@ -26,12 +26,23 @@ def policies(draw, mdp, least=0):
 
 
 @st.composite
-def problems(draw, least=0, horizon=3):
+def problems(draw, least=0, horizon=3, *, sizes=SIZES, gammas=GAMMAS, shortest=1):
     """Return a process, a policy, a behaviour policy that covers it, discount and horizon."""
-    sizes, seed = draw(st.sampled_from(SIZES)), draw(st.integers(0, 2**32))
-    mdp = garnet(*sizes, seed=seed, ending=draw(st.sampled_from([0.0, 0.25, 1.0])))
+    shape, seed = draw(st.sampled_from(sizes)), draw(st.integers(0, 2**32))
+    mdp = garnet(*shape, seed=seed, ending=draw(st.sampled_from([0.0, 0.25, 1.0])))
     policy, behaviour = draw(policies(mdp, least)), draw(policies(mdp, 1))
-    return mdp, policy, behaviour, draw(GAMMAS), draw(st.integers(1, horizon))
+    return mdp, policy, behaviour, draw(gammas), draw(st.integers(shortest, horizon))
+
+
+def telling_problems(horizon=3):
+    """Problems in which little is 0: several states and actions, γ inside, several steps."""
+    return problems(
+        1,
+        horizon,
+        sizes=[(2, 2, 2), (3, 2, 2), (2, 3, 1)],
+        gammas=st.sampled_from([Fraction(1, 2), Fraction(7, 8)]),
+        shortest=2,
+    )
 
 
 def floating(array):

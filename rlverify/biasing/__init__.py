@@ -159,7 +159,7 @@ def bias(
         return Report(situation, tuple(findings), _diagnosed(situation, None, found), notes=notes)
     say(str(function))
     options = {"call": call, "arrays": arrays, "layout": layout}
-    finding, failure = _strange(situation, function, time_limit, memory_limit, options)
+    finding, failure = _strange(situation, function, aim, time_limit, memory_limit, options)
     return Report(
         situation, tuple(findings), finding, own=True, aim=aim, failure=failure, notes=notes
     )
@@ -176,6 +176,7 @@ def _diagnosed(situation: Situation, stranger: Any, found: Finding) -> Finding:
 def _strange(
     situation: Situation,
     function: Any,
+    aim: str,
     time_limit: float,
     memory_limit: int | None,
     options: dict[str, Any],
@@ -199,6 +200,8 @@ def _strange(
             if told:
                 return None, f"{stranger.name}: {failure}; {told}"
             found = _found(situation, stranger)
+        if aim in found.targets:
+            return found, ""
         if not (found.targets or found.samples == 1 or tried):
             told = _laid_out(situation, engine, stranger, options)
         return replace(found, diagnosis=told) if told else _diagnosed(

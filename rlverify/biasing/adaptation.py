@@ -19,7 +19,15 @@ import numpy as np
 
 from rlverify.biasing.arrangement import LAYOUTS, Arrangement
 from rlverify.biasing.measurement import ROUNDINGS, UNITS, scale
-from rlverify.biasing.provision import DIFFERENTIABLE, PROVIDED, inferred, refuse_unknown
+from rlverify.biasing.provision import (
+    DIFFERENTIABLE,
+    PROVIDED,
+    chained,
+    described,
+    first_bad,
+    inferred,
+    refuse_unknown,
+)
 from rlverify.biasing.situation import Recorded, Situation
 from rlverify.calling.declaration import CallError, Given, parse
 from rlverify.calling.invocation import Call, Outcome
@@ -138,9 +146,9 @@ class Stranger:
                 problem = self._tried(arrangement)
                 if not problem:
                     return arrangement
-                first = first or problem
+                first = first or f"{problem} (called {self.mapping})"
         if first:
-            raise Failure(f"{first} (called {self.mapping})")
+            raise Failure(first)
         wanted = "torch or jax, which differentiate" if self.kind else "numpy, torch or jax"
         raise CallError(f"{self.name}: arrays came as {arrays!r}, wanted {wanted}, installed.")
 
@@ -218,7 +226,7 @@ class Stranger:
     def _estimate(self, recorded: Recorded, outcome: Outcome) -> tuple[Any, Any]:
         """Return the estimate of a batch, [P], and its weights where it has some."""
         if outcome.failure:
-            raise Failure(f"{outcome.message} ({_described(recorded)})")
+            raise Failure(f"{outcome.message} ({described(recorded)})")
         shape, size = recorded.found.mask.shape, self.situation.policy.size
         if self.differentiated:
             sign = -1.0 if self.kind == "loss" else 1.0
@@ -234,7 +242,7 @@ class Stranger:
                 )
                 if item.source == "log_probs":
                     weights = slope
-                estimate = estimate + _chained(recorded, item.source, slope)
+                estimate = estimate + chained(recorded, item.source, slope)
         else:
             leaves = {leaf.label: leaf.array for leaf in outcome.leaves}
             array = leaves.get(self.output) if self.output else next(iter(leaves.values()), None)
@@ -254,7 +262,7 @@ class Stranger:
                     f"{list(self.situation.policy.shape)}"
                 )
         if not np.isfinite(estimate).all():
-            raise Failure(f"the estimate is {_first_bad(estimate)} ({_described(recorded)})")
+            raise Failure(f"the estimate is {first_bad(estimate)} ({described(recorded)})")
         return estimate, weights
 
     def estimates(
@@ -275,6 +283,8 @@ class Stranger:
     def probes(self) -> list[list[int]]:
         """Return a few batches, of different trajectories as far as there are some."""
         count, size = self.situation.trajectories.probabilities.size, self.situation.batch
+        if self.arrangement.layout == "columns":
+            size = 1
         strides = [1 + k for k in range(PROBES)]
         return [[(k + i * stride) % count for i in range(size)] for k, stride in enumerate(strides)]
 
@@ -287,8 +297,9 @@ class Stranger:
         Raises:
             Failure: it gives no estimate for some batch, or is refused.
         """
-        situation = self.situation
+        situation, self.notes = self.situation, []
         count = situation.trajectories.probabilities.size
+        self._refuse_moody()
         shared: dict[str, Any] = {
             "horizon": situation.horizon, "behaviour": situation.behaviour,
         }  # fmt: skip
@@ -360,6 +371,19 @@ class Stranger:
         self.notes.append(f"it couples its batch: judged on all batches of {size}")
         return True
 
+    def _refuse_moody(self) -> None:
+        """Refuse an estimator that answers the same question in two ways."""
+        try:
+            one, other = (self.estimates([self.probes()[0]] * 2) for _ in range(2))
+        except Failure:  # said where it is judged
+            return
+        first = one[0][0]
+        if not all(self._within(first, each) for each, _ in [*one, *other]):
+            raise Failure(
+                "the same trajectories give other estimates each time: it keeps a state or draws "
+                "random numbers of its own; rlverify.sampled_check is made for the latter"
+            )
+
     def _ordered(self) -> bool:
         """Whether the order in a batch matters."""
         probes = self.probes()
@@ -369,25 +393,3 @@ class Stranger:
         if not same:
             self.notes.append("the order in the batch matters to it: judged on every order")
         return not same
-
-
-def _chained(recorded: Recorded, source: str, slope: Any) -> Any:
-    """Return Σ slope · ∂source/∂θ, [P]."""
-    if source == "theta":
-        return slope.ravel()
-    if source == "log_probs":
-        return recorded.weighted(slope).sum(axis=0)
-    table = np.zeros(recorded.situation.policy.shape)
-    real = recorded.found.mask
-    np.add.at(table, recorded.found.states[:-1][real], slope[real])
-    return table.ravel()
-
-
-def _first_bad(estimate: Any) -> str:
-    return str(estimate[~np.isfinite(estimate)][0])
-
-
-def _described(recorded: Recorded) -> str:
-    returns = ", ".join(f"{float(x):.4g}" for x in recorded.returns[0])
-    many = recorded.found.mask.shape[1] > 1
-    return f"for trajectories with the returns {returns}" if many else f"for the return {returns}"

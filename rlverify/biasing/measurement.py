@@ -184,11 +184,16 @@ def factor(found: Expectation, truth: Any, allowed: Any) -> Fraction | None:
     """Return f with E ĝ = f ∇J, exactly or, among floats, as a quotient of small integers."""
     if found.mean.dtype == object:
         return found.factor(truth)
+    return float_factor(found.mean, truth, allowed)
+
+
+def float_factor(mean: Any, truth: Any, allowed: Any) -> Fraction | None:
+    """Return the quotient of small integers f with mean = f truth within what is allowed."""
     size = float(truth @ truth)
     if size == 0:
         return None
-    candidate = Fraction(float(found.mean @ truth) / size).limit_denominator(DENOMINATOR)
-    within = np.abs(found.mean - float(candidate) * truth) <= allowed
+    candidate = Fraction(float(mean @ truth) / size).limit_denominator(DENOMINATOR)
+    within = np.abs(mean - float(candidate) * truth) <= allowed
     return candidate if bool(within.all()) else None
 
 

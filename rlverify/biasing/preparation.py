@@ -207,13 +207,27 @@ def situation(
         chosen, target, acting, numbers["gamma"], numbers["lam"], horizon, batch,
         error, table, bootstrap, tuple(asked.items()),
     )  # fmt: skip
+    missing = "" if acting is None else _missing(target, acting)
     reason = _inexact(found)
     if exact and reason:
         raise ValueError(f"exact arithmetic is not possible here: {reason}")
+    notes: tuple[str, ...] = (missing,) if missing else ()
     if exact is False or reason:
-        notes = (f"computed in float64: {reason}",) if reason else ()
+        notes += (f"computed in float64: {reason}",) if reason else ()
         return found.floating(), notes
-    return found, ()
+    return found, notes
+
+
+def _missing(target: Any, acting: Any) -> str:
+    """Say what the target policy does that the acting one never does."""
+    lacking = np.argwhere((target > 0) & (acting == 0)).tolist()
+    if not lacking:
+        return ""
+    state, action = lacking[0]
+    return (
+        f"the behaviour never takes action {action} in state {state}, which the policy takes: "
+        f"what follows is missing from every sum, and importance weights cannot bring it back"
+    )
 
 
 def _inexact(found: Situation) -> str:

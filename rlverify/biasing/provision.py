@@ -209,3 +209,30 @@ def refuse_unknown(name: str, given: tuple[Given, ...]) -> None:
 
 def _all() -> str:
     return ", ".join(PROVIDED)
+
+
+# --- the way back --------------------------------------------------------------------------------
+
+
+def chained(recorded: Recorded, source: str, slope: Any) -> Any:
+    """Return Σ slope · ∂source/∂θ, [P]."""
+    if source == "theta":
+        return slope.ravel()
+    if source == "log_probs":
+        return recorded.weighted(slope).sum(axis=0)
+    table = np.zeros(recorded.situation.policy.shape)
+    real = recorded.found.mask
+    np.add.at(table, recorded.found.states[:-1][real], slope[real])
+    return table.ravel()
+
+
+def first_bad(estimate: Any) -> str:
+    """Return the first element that is not finite."""
+    return str(estimate[~np.isfinite(estimate)][0])
+
+
+def described(recorded: Recorded) -> str:
+    """Say which trajectories they are, by their returns."""
+    returns = ", ".join(f"{float(x):.4g}" for x in recorded.returns[0])
+    many = recorded.found.mask.shape[1] > 1
+    return f"for trajectories with the returns {returns}" if many else f"for the return {returns}"

@@ -6,7 +6,6 @@ known for is told apart by what happens when all rewards are doubled, and by whe
 in effect, γᵗQ less the mean weight, depends on the action.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from rlverify.biasing.adaptation import Failure, Stranger
 from rlverify.biasing.estimation import Estimator, estimators
-from rlverify.biasing.measurement import TARGETS, Finding, factor, measure, named_factor
+from rlverify.biasing.measurement import TARGETS, Finding, float_factor, measure, named_factor
 from rlverify.biasing.situation import Recorded, Situation
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 
@@ -169,7 +168,7 @@ def _recognised(situation: Situation, found: Finding) -> str:
             candidates.append((item.name, measure(situation, item).expectation.mean))
     for words, other in candidates:
         other = other.astype(np.float64)
-        value = factor(_with_mean(found, mean), other, found.allowed)
+        value = float_factor(mean, other, found.allowed)
         if value == 1:
             return words
         if value and not scaled:
@@ -178,15 +177,6 @@ def _recognised(situation: Situation, found: Finding) -> str:
                 f"the mean is {times} times {words}"
             )  # fmt: skip
     return scaled
-
-
-@dataclass(frozen=True)
-class _Mean:
-    mean: Any
-
-
-def _with_mean(found: Finding, mean: Any) -> Any:
-    return _Mean(mean)
 
 
 def _wrong(situation: Situation, name: str) -> str:
