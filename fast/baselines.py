@@ -182,7 +182,7 @@ def value_baseline(
     (wide,) = widened(returns)
     place, rows = states, int(states.max()) + 1
     if rows > 4 * len(states):  # a table of mostly nothing: number the states that occur
-        found, place = states.unique(return_inverse=True)
+        found, place = states.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         rows = len(found)
     totals = wide.new_zeros(rows).index_add(0, place, wide)
     counts = wide.new_zeros(rows).index_add(0, place, torch.ones_like(wide))

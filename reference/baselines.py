@@ -138,7 +138,7 @@ def variance_optimal_baseline(
     check.switch(per_component=per_component)
 
     samples, components = scores.shape
-    baselines = np.empty_like(scores[0])  # keeps Fraction objects exact
+    baselines = np.empty(components, dtype=scores.dtype)  # keeps Fraction objects exact
     for p in range(components):
         weighted, squared = 0, 0
         for q in [p] if per_component else range(components):

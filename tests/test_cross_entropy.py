@@ -43,6 +43,7 @@ def test_decimal_shares_mean_what_they_say(dtype):
         for k in range(1, samples + 1):
             for share in (k / samples, float(np.float32(k / samples)), Fraction(k, samples)):
                 assert int(fast.elite_episodes(returns, fraction=share).sum()) == k
+                assert elite_episodes(np.arange(float(samples)), fraction=share).sum() == k
     assert math.ceil(0.07 * 100) == 8  # what a product in float64 would say
 
 

@@ -200,7 +200,8 @@ def check_later_start(subject: Subject, case: Case) -> Iterable[Claim]:
     later, weights = case.but(start_steps=case["start_steps"] + 1), subject(case)["weights"]
     gamma = Fraction(case["gamma"])
     shift = gamma ** (int(not case["to_go"]) + int(case["discount_states"]))
-    times = np.where(first_rows(case) == 0, shift, Fraction(1))
+    times = exact(np.ones(weights.shape))
+    times[first_rows(case) == 0] = shift
     if np.isfinite(weights).all():
         slack = rounded_up(times.astype(float) * subject.bound(case)["weights"])
         allowed = subject.bound(later)["weights"] + slack

@@ -47,7 +47,7 @@ POLICY_GRADIENT = ("log_probs", "weights", "mask")
 IMPORTANCE = ("log_probs", "behaviour_log_probs", "weights", "mask")
 
 
-def single_weights(case: Case) -> Iterable[tuple[Case, tuple[int, int]]]:
+def single_weights(case: Case) -> Iterable[tuple[Case, tuple[int, ...]]]:
     """Yield the case with one weight of 1 among zeros, first and last real step in turn."""
     mask = mask_of(case, "log_probs")
     real = np.argwhere(mask)
