@@ -32,7 +32,7 @@ def elite_episodes(
 
         eᵢ = Rᵢ ≥ R₍ₖ₎        R₍ₖ₎ the k-th greatest return, k the least with k/N ≥ fraction
 
-    Source: de Boer et al. 2005, algorithm 2.1 (the sample quantile at ⌈(1 − ρ) N⌉); Mannor et
+    Source: de Boer et al. 2005, section 2 (the sample quantile at ⌈(1 − ρ) N⌉); Mannor et
     al. 2003 (for policies).
     Ours: k/N and `fraction` are compared as float32 numbers, so that 0.1 of 30 is 3 whatever
     the dtype; ⌈0.07 · 100⌉ is 8 in float64. The threshold is a return that was earned; a
@@ -73,7 +73,7 @@ def elite_steps(
         eₜ = Gₜ ≥ G₍ₖ₎        the k-th greatest of the M real steps, k the least with k/M ≥ fraction
 
     Source: the temporal-difference form of the cross-entropy method; ranks as in de Boer et al.
-    2005, algorithm 2.1.
+    2005, section 2.
     Ours: all real steps of all columns are ranked together; good steps of bad episodes count.
 
     Args:

@@ -59,8 +59,8 @@ def leave_one_out_baseline(returns: Float[np.ndarray, "N"]) -> Float[np.ndarray,
 
         bᵢ = (1/(N − 1)) Σ_{j ≠ i} Rⱼ
 
-    Source: Mnih and Rezende 2016, arXiv:1602.06725, section 2.4; Kool et al. 2019, "Buy 4
-    REINFORCE samples, get a baseline for free!", eq. 7.
+    Source: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"; Mnih and
+    Rezende 2016, arXiv:1602.06725 (VIMCO).
     Ours: nothing is taken off a total, so a large own return costs the others no digits.
 
     Args:
@@ -107,8 +107,8 @@ def variance_optimal_baseline(
     E[‖s‖² (R − b)²] less a constant: a parabola in b with its minimum where
     E[‖s‖² (R − b)] = 0. The same holds for each component alone.
 
-    Source: Weaver and Tao 2001, theorem 2; Greensmith et al. 2004, theorem 8 (one for all);
-    Peters and Schaal 2008, section 3.2.2 (one a component).
+    Source: Weaver and Tao 2001; Greensmith et al. 2004 (one for all); Peters and Schaal 2008,
+    "Reinforcement learning of motor skills with policy gradients" (one a component).
     Ours: means over the given samples stand for expectations. Where a score is 0 throughout,
     every baseline leaves the variance 0, and b is 0.
 

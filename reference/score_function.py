@@ -91,7 +91,7 @@ def reinforce_weights(
         cₜ = γᵏ of step t where states are discounted, else 1
 
     Source: Williams 1992, section 5 (whole); Sutton and Barto 2018, section 13.3 (to go, with
-    γᵗ); Baxter and Bartlett 2001, section 4.
+    γᵗ); Baxter and Bartlett 2001 (GPOMDP).
     Ours: sums run over the recorded steps of an episode and nothing is bootstrapped. Either
     (to go, states discounted) or (whole, not discounted) is unbiased for ∇J discounted from
     the start; to go without γᵗ is the common, biased form; the whole return times γᵗ discounts
@@ -173,7 +173,7 @@ def importance_weighted_loss(
         L = −(1/B) Σ_b Σ_t ρ_tb w_tb        ρ = π(a | s) / μ(a | s) = exp(log π − log μ)
 
     Source: Schulman et al. 2015, arXiv:1502.05477, eq. 14; Degris et al. 2012,
-    arXiv:1205.4839, eq. 5.
+    arXiv:1205.4839.
     Ours: the ratio of each step alone, so states stay distributed as under μ; sum over steps,
     mean over columns. At π = μ its gradient is that of `policy_gradient_loss`.
 
@@ -219,7 +219,7 @@ def log_likelihood_loss(
 
         L = −(1/N) Σᵢ log π(aᵢ | sᵢ)        over the N real elements
 
-    Source: Pomerleau 1991; de Boer et al. 2005, algorithm 2.1, step 3 (on the elite).
+    Source: Pomerleau 1991; de Boer et al. 2005, section 2 (on the elite).
     Ours: every real element counts the same, whatever its row. It is `policy_gradient_loss`
     with weight 1 on the data set, up to the constant by which the sum is divided.
 
