@@ -375,8 +375,7 @@ class Arguments:
     def ranked(self, mask: Any, **arrays: Any) -> None:
         """Require numbers that can be ranked: no NaN where they are real."""
         for name, value in arrays.items():
-            unranked = value != value
-            if bool((unranked if mask is None else unranked & mask).any()):
+            if bool(((value != value) & (True if mask is None else mask)).any()):
                 raise ValueError(
                     f"{self.function}: {name} came with NaN in it, which has no rank, wanted "
                     f"numbers; leave failed episodes out, or give them the lowest return."
@@ -386,15 +385,14 @@ class Arguments:
         """Require at least two samples, so that each has others."""
         if value.shape[0] < 2:
             raise ValueError(
-                f"{self.function}: {name} came with one element, which has no others, wanted at "
-                f"least two; take more samples, or a baseline that does not look at {name}."
+                f"{self.function}: {name} came with one element, wanted at least two, so that each "
+                f"has others; take more samples."
             )
 
     def known_past(self, gamma: Any, start_steps: Any) -> None:
         """Require one discount for all steps where recordings begin inside an episode."""
         if hasattr(gamma, "shape") and bool((start_steps > 0).any()):
             raise ValueError(
-                f"{self.function}: gamma came as an array with start_steps above 0, but the "
-                f"discounts before the recording are not in it; pass one number, or start_steps "
-                f"of 0 and multiply the weights by the discounts so far."
+                f"{self.function}: gamma came as an array with start_steps above 0, wanted one "
+                f"number: the discounts before the recording are not in the array."
             )

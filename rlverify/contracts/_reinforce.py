@@ -39,11 +39,9 @@ from rlverify.reference import score_function as reference
 
 RECORDED = ("rewards", "terminated", "truncated", "gamma")
 KINDS = {
-    (True, True): "to go, discounted",
-    (True, False): "to go, plain",
-    (False, True): "whole, discounted",
-    (False, False): "whole, plain",
-}
+    (True, True): "to go, discounted", (True, False): "to go, plain",
+    (False, True): "whole, discounted", (False, False): "whole, plain",
+}  # fmt: skip
 SIZES = ((24, 4), (2048, 8), (128, 8), (128, 4096))
 
 
@@ -336,9 +334,8 @@ UNKNOWN_PAST = BadInput(
     "gamma: an array, and an unknown past",
     lambda case: {"gamma": np.full((3, 2), 0.5), "start_steps": np.array([0, 1])},
     ValueError,
-    "reinforce_weights: gamma came as an array with start_steps above 0, but the discounts before "
-    "the recording are not in it; pass one number, or start_steps of 0 and multiply the weights "
-    "by the discounts so far.",
+    "reinforce_weights: gamma came as an array with start_steps above 0, wanted one number: the "
+    "discounts before the recording are not in the array.",
 )
 
 REINFORCE_CONTRACT = Contract(

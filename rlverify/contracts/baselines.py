@@ -119,8 +119,8 @@ LEAVE_ONE_OUT_CONTRACT = Contract(
     bad_inputs=(
         *bad_returns("leave_one_out_baseline"),
         bad("leave_one_out_baseline", "returns", "alone", lambda x: x[:1], ValueError,
-            "returns came with one element, which has no others, wanted at least two; take more "
-            "samples, or a baseline that does not look at returns."),
+            "returns came with one element, wanted at least two, so that each has others; take "
+            "more samples."),
     ),
     sizes=SIZES,
     sized=sized_batch,
