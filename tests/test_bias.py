@@ -443,7 +443,9 @@ def test_diagnoses(loss: Callable[..., Any], options: dict[str, Any], told: str)
 
 def test_an_aim_can_be_declared():
     assert judged(no_discount, aim="undiscounted").ok
-    assert not judged(with_log_probs, aim="field").ok
+    report = judged(with_log_probs, aim="field")
+    assert not report.ok
+    assert report.finding.diagnosis == "it is unbiased for ∇J, not for the field without γᵗ"
     assert judged(with_log_probs, aim="field", gamma=1).ok
 
 
@@ -750,6 +752,8 @@ def test_statuses(run: Any):
     assert (status, out.splitlines()[0]) == (1, "BIASED  no_gamma_t")
     status, out, _ = run("bias", "examples/losses.py:no_gamma_t", "--aim", "field")
     assert (status, out.splitlines()[0]) == (0, "UNBIASED(field)  no_gamma_t")
+    status, out, _ = run("bias", "examples/losses.py:reward_to_go", "--aim", "field")
+    assert (status, out.splitlines()[0]) == (1, "BIASED(field)  reward_to_go")
     for words in (["gea"], ["examples/none.py:f"], ["--mdp", "chian(2)"], ["--gamma", "x"]):
         status, out, error = run("bias", *words)
         assert (status, out) == (2, "")

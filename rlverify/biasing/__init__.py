@@ -204,9 +204,11 @@ def _strange(
             return found, ""
         if not (found.targets or found.samples == 1 or tried):
             told = _laid_out(situation, engine, stranger, options)
-        return replace(found, diagnosis=told) if told else _diagnosed(
-            situation, stranger, found
-        ), ""
+        if found.unbiased:
+            told = f"it is unbiased for {TARGETS['gradient']}, not for {TARGETS[aim]}"
+        if told:
+            return replace(found, diagnosis=told), ""
+        return _diagnosed(situation, stranger, found), ""
     except Failure as failure:
         return None, f"{engine.signature.name}: {failure}"
     finally:

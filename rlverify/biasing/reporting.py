@@ -93,10 +93,11 @@ def _verdict(report: Report, width: int | None) -> list[Text]:
     found = report.finding
     if found is None:
         return []
-    word = "UNBIASED" if found.unbiased else "BIASED"
-    if report.ok and report.own and not found.unbiased:
-        word = f"UNBIASED({report.aim})"  # as declared
-    head = text(word, "bold green" if "UN" in word else "bold red")
+    right = report.aim in found.targets
+    word = "UNBIASED" if right else "BIASED"
+    if report.aim != "gradient":
+        word += f"({report.aim})"
+    head = text(word, "bold green" if right else "bold red")
     head.append_text(text(f"  {found.name}", "bold"))
     lines = [*wrapped(head, width), Text()]
 
