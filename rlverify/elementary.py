@@ -130,8 +130,8 @@ class Elementary:
         own = function.units * max(abs(value), function.floor)
 
         def error(units: float) -> float:
-            spread = function.spread(a.value, a.u * units) if units else 0.0
-            return spread / a.u + own
+            spread: float = function.spread(a.value, a.u * units) if units else 0.0
+            return spread / float(a.u) + own
 
         if not math.isfinite(a.value):  # exp(−∞) = 0 exactly; anything else is told by its value
             return type(self)(value, a.u)

@@ -278,7 +278,7 @@ def timed(contract: Contract, dtype: str, device: str) -> tuple[float, int, floa
     """
     import torch
 
-    shape = TIMED_SHAPE[::-1] if contract.first.axes == "B L" else TIMED_SHAPE
+    shape: tuple[int, ...] = TIMED_SHAPE[::-1] if contract.first.axes == "B L" else TIMED_SHAPE
     small: tuple[int, ...] = (32, 4)
     if contract.sized is not None:
         small, shape = contract.sizes[0], contract.sizes[1]

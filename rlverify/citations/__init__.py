@@ -9,7 +9,7 @@ from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
-CITATIONS = {
+CITATIONS: dict[str, Citation] = {
     entry.id: entry
     for module in (returns, policies, losses, networks, estimators)
     for entry in module.ENTRIES
