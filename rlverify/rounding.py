@@ -122,6 +122,8 @@ class Tracked(Elementary):
     # --- arithmetic ---------------------------------------------------------------
 
     def _lift(self, other: Any) -> "Tracked":
+        if isinstance(other, np.ndarray):  # `float` would take one element and drop its error
+            raise TypeError(f"Tracked: an array of shape {other.shape} came, wanted a number.")
         return other if isinstance(other, Tracked) else Tracked(float(other), self.u)
 
     def _exact(self) -> bool:

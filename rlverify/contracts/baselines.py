@@ -4,7 +4,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from rlverify.contract import Argument, BadInput, Case, Contract, Convention, Example, KnownBug, Law
+from rlverify.contract import (
+    Argument,
+    BadInput,
+    Case,
+    Contract,
+    Equivalent,
+    Example,
+    KnownBug,
+    Law,
+)
 from rlverify.contracts._baseline_laws import (
     OWN_SILENT,
     SAME_SUM,
@@ -82,6 +91,13 @@ BATCH_MEAN_CONTRACT = Contract(
     good=Case({"returns": np.arange(4.0)}, "plain", "good"),
 )  # fmt: skip
 
+
+def mean_of_the_others(returns: np.ndarray) -> np.ndarray:
+    """Add the others up for every sample."""
+    others = ~np.eye(len(returns), dtype=bool)
+    return np.array([returns[row].sum() / (len(returns) - 1) for row in others])
+
+
 LEAVE_ONE_OUT_CONTRACT = Contract(
     name="leave_one_out_baseline",
     topic="baselines",
@@ -99,21 +115,14 @@ LEAVE_ONE_OUT_CONTRACT = Contract(
     ),
     gradients=("returns",),
     known_bugs=(
-        KnownBug("E13", "total / (samples - 1)", "total / samples"),
-        KnownBug("L2a", "if j != i:", "if True:",
-                 also=(("total / (samples - 1)", "total / samples"),)),
-        KnownBug("L2b", "if j != i:", "if True:"),
-        KnownBug("L9", "total / (samples - 1)", "total"),
+        KnownBug("E13", "/ (samples - 1)", "/ samples"),
+        KnownBug("L2a", "(total - returns[i]) / (samples - 1)", "total / samples"),
+        KnownBug("L2b", "total - returns[i]", "total"),
+        KnownBug("L9", " / (samples - 1)", ""),
     ),
-    conventions=(
-        Convention(
-            "sum", "own-taken-off",
-            "(sum − own)/(N − 1): right, but an own return that is large beside the others "
-            "costs their digits",
-            edits=(
-                ("if j != i:", "if True:"),
-                ("total / (samples - 1)", "(total - returns[i]) / (samples - 1)"),
-            ),
+    equivalents=(
+        Equivalent(
+            "others added up", "the mean of the others, without a total", mean_of_the_others
         ),
     ),
     bad_inputs=(
