@@ -135,11 +135,6 @@ class FiniteMDP:
                 f"{function}: transition came with shape {self.transition.shape}, wanted "
                 f"[S, A, S] with as many next states as states."
             )
-        if self.start.shape != (states,):
-            raise ValueError(
-                f"{function}: start has shape {self.start.shape}, but transition has "
-                f"{states} states; they must agree."
-            )
         require_float64(function, transition=self.transition, reward=self.reward, start=self.start)
         require_distributions(function, "transition", self.transition)
         require_distributions(function, "start", self.start)

@@ -91,7 +91,7 @@ REFUSALS = {
     "start shape": (
         arrays() | {"start": np.full(4, 0.25)},
         ValueError,
-        "FiniteMDP: start has shape (4,), but transition has 3 states; they must agree.",
+        "FiniteMDP: start has shape (4,), but transition has shape (3, 2, 3); they must agree.",
     ),
     "not square": (
         {
