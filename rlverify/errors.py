@@ -44,7 +44,9 @@ def bound_axes(axes: str, shape: tuple[int, ...]) -> dict[str, Any]:
     leading = len(shape) - len(named)
     if leading < 0 or (leading and names[:1] != ["..."]):
         raise ValueError(f"bound_axes: shape came as {shape}, wanted {_axes(axes)}.")
-    lengths: dict[str, Any] = dict(zip(named, shape[leading:], strict=True))
+    lengths: dict[str, Any] = {}
+    for name, length in zip(named, shape[leading:], strict=True):
+        lengths.setdefault(name, length)  # a repeated axis has the length of its first place
     if names[:1] == ["..."]:
         lengths["..."] = tuple(shape[:leading])
     return lengths

@@ -286,5 +286,5 @@ def left_out_lines(width: int | None) -> list[Text]:
     """Return the mistakes that no edit of these functions expresses, with the reasons."""
     lines = [text("Left out, because no edit of these functions expresses them", "bold"), Text()]
     for bug_id, reason in LEFT_OUT.items():
-        lines += labelled(bug_id, [text(reason)], width, 8)
+        lines += labelled(bug_id, [text(reason)], width, 11)
     return lines

@@ -811,3 +811,21 @@ def test_every_estimator_is_in_the_document():
     report = rlverify.bias(behaviour="uniform")
     for item in (*estimators(rlverify.bias().situation), *report.findings):
         assert item.name in text
+
+
+def test_a_ratio_that_is_always_one_is_noted(tmp_path):
+    """On-policy a squared ratio is unbiased: nobody may take that for proof of the ratio."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "def loss(log_probs, old_log_probs, rewards, gamma):\n"
+        "    ratio = (log_probs - old_log_probs).sum(0).exp()\n"
+        "    returns = sum(gamma**t * row for t, row in enumerate(rewards))\n"
+        "    return -(0.5 * ratio**2 * returns).mean()\n"
+    )
+    at_home = rlverify.bias(f"{file}:loss", arrays="torch", table=False)
+    assert at_home.ok
+    assert any("every ratio is 1" in note for note in at_home.finding.notes)
+    abroad = rlverify.bias(f"{file}:loss", arrays="torch", behaviour="uniform", table=False)
+    assert not abroad.ok
+    assert abroad.finding.diagnosis == "it squares the importance ratio of the trajectory"
+    assert not any("every ratio is 1" in note for note in abroad.finding.notes)

@@ -42,6 +42,7 @@ from rlverify.expectation import (
 
 KINDS = ("loss", "objective", "weights", "gradient")
 PROBES = 6  # batches on which coupling is looked for
+RATIOS = ("old_log_probs", "ratios")  # sources that tell of another policy
 
 
 class Failure(ValueError):
@@ -298,6 +299,9 @@ class Stranger:
             Failure: it gives no estimate for some batch, or is refused.
         """
         situation, self.notes = self.situation, []
+        if situation.behaviour is None and any(g.source in RATIOS for g in self.given):
+            told = "the policy acts itself, every ratio is 1; --behaviour uniform shows more"
+            self.notes.append(told)
         count = situation.trajectories.probabilities.size
         self._refuse_moody()
         shared: dict[str, Any] = {

@@ -76,6 +76,8 @@ def mistakes(situation: Situation) -> list[Estimator]:
             for start, prefix in ((True, ""), (False, "; and it lacks γᵗ")):
                 weights = _product(ratios)
                 found.append(Estimator(words + prefix, "", "", _discounted(weights, start=start)))
+            # with the whole return: only the ratio of the whole trajectory makes it the same
+            found.append(Estimator(words, "", "", _product_with_total(ratios)))
     return found
 
 
@@ -100,6 +102,10 @@ def _discounted(weights: Any, *, start: bool) -> Any:
 
 def _product(ratios: Any) -> Any:
     return lambda r: ratios(r) * r.returns
+
+
+def _product_with_total(ratios: Any) -> Any:
+    return lambda r: ratios(r) * r.totals
 
 
 def diagnosis(situation: Situation, stranger: Stranger | None, found: Finding) -> str:

@@ -72,30 +72,6 @@ ENTRIES = (
         ("huggingface/trl@4db63af98",),
     ),
     Citation(
-        "K13",
-        "leave-one-out-not-left-out",
-        "takes the mean over the whole group, its own member included, for the mean of the others",
-        (),
-    ),
-    Citation(
-        "K16",
-        "aggregation",
-        "averages the means of the sequences where all tokens should count alike, or the reverse",
-        ("huggingface/trl#3138", "sail-sg/understand-r1-zero#10"),
-    ),
-    Citation(
-        "K18",
-        "normaliser-counts-masked",
-        "masks elements from the sum but counts them in the denominator",
-        ("huggingface/trl@7c1fa85ad",),
-    ),
-    Citation(
-        "K20",
-        "ratio-sum-for-mean",
-        "sums where a mean over the real elements is meant: the result grows with the length",
-        ("huggingface/trl#5814", "huggingface/trl#5815"),
-    ),
-    Citation(
         "K28",
         "temperature-mismatch",
         "divides log-probabilities by the temperature instead of logits, or forgets it on one side",

@@ -112,12 +112,6 @@ ENTRIES = (
         ("Stable-Baselines-Team/stable-baselines3-contrib@300a5ed",),
     ),
     Citation(
-        "D19",
-        "entropy-over-masked-heads",
-        "lets what is masked contribute to the entropy",
-        ("henrycharlesworth/multi_action_head_PPO#1",),
-    ),
-    Citation(
         "D20",
         "transposed-batch-axes",
         "transposes the action axis to the front instead of moving it: batch axes are mixed",
