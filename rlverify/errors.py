@@ -46,7 +46,7 @@ def bound_axes(axes: str, shape: tuple[int, ...]) -> dict[str, Any]:
         raise ValueError(f"bound_axes: shape came as {shape}, wanted {_axes(axes)}.")
     lengths: dict[str, Any] = {}
     for name, length in zip(named, shape[leading:], strict=True):
-        lengths.setdefault(name, length)  # a repeated axis has the length of its first place
+        lengths[f"{name}, again" if name in lengths else name] = length  # agrees on its own
     if names[:1] == ["..."]:
         lengths["..."] = tuple(shape[:leading])
     return lengths
