@@ -120,6 +120,11 @@ class FiniteMDP:
         arguments = Arguments(function, np.ndarray)
         arguments.floats("S A S", transition=self.transition, reward=self.reward)
         arguments.flags("S A S", terminal=self.terminal)
+        if self.transition.shape[2] != self.transition.shape[0]:
+            raise ValueError(
+                f"{function}: transition came with shape {self.transition.shape}, wanted "
+                f"[S, A, S] with as many next states as states."
+            )
         arguments.floats("S", start=self.start)
         if not isinstance(self.name, str):
             raise TypeError(
@@ -128,12 +133,6 @@ class FiniteMDP:
         if not self.name.isprintable():
             raise ValueError(
                 f"{function}: name came as {self.name!r}, wanted printable characters."
-            )
-        states = self.transition.shape[0]
-        if self.transition.shape[2] != states:
-            raise ValueError(
-                f"{function}: transition came with shape {self.transition.shape}, wanted "
-                f"[S, A, S] with as many next states as states."
             )
         require_float64(function, transition=self.transition, reward=self.reward, start=self.start)
         require_distributions(function, "transition", self.transition)
