@@ -192,3 +192,17 @@ def test_a_bound_that_is_not_known_allows_everything_and_is_vacuous():
     assert ratios(got, wanted, np.array([np.nan, np.nan])).tolist() == [0.0, 0.0]
     known = Truth({"x": wanted}, {"x": np.full(2, np.nan)}, {}, {})
     assert "anything (the tolerance exceeds a tenth of the answer)" in passing_decoys([known])
+
+
+def test_a_single_number_is_held_against_the_answer_to_another_case():
+    """A loss cannot be shuffled; a tolerance that passes another case's loss decides nothing."""
+
+    def truths(allowed):
+        zeros = {"loss": np.zeros(())}
+        return [
+            Truth({"loss": np.array(value)}, {"loss": np.array(allowed)}, zeros, zeros)
+            for value in (1.0, 1.5, 3.0)
+        ]
+
+    assert passing_decoys(truths(1e-3)) == []
+    assert "exchanged" in passing_decoys(truths(1.75))

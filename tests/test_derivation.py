@@ -107,7 +107,10 @@ def test_under_a_convention_the_gradient_is_judged_as_the_convention_has_it():
         )
     assert verdicts[mean_over_steps].ok, verdicts[mean_over_steps].diagnosis
     assert verdicts[mean_over_steps].title == "CONVENTION(reduction=mean)"
-    assert verdicts[mean_over_steps_leaking].title == "WRONG(L3)"
+    leaking = verdicts[mean_over_steps_leaking]
+    assert leaking.title == "WRONG(L3)"
+    assert "flows into weights" in leaking.diagnosis
+    assert "it also follows reduction=mean" in leaking.diagnosis
 
 
 @pytest.mark.parametrize("axes", [(), ("",)])

@@ -288,6 +288,13 @@ RIGHT = {
 }
 
 
+def test_a_deviation_stored_in_half_precision_is_allowed_for():
+    """σ in bfloat16 knows log σ to 2⁻⁸ only; whoever is given it may not be held to more."""
+    verdict = rlverify.check(plain, "gaussian_log_prob", budget=60, dtype="bfloat16")
+    assert verdict.ok, (verdict.title, verdict.diagnosis)
+    assert "log_std is handed over as a rounded function of it" in " ".join(verdict.notes)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("function", RIGHT, ids=lambda f: f.__name__)
 def test_right_forms_pass(function, dtype):

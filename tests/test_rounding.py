@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlverify.differentiation import Dual
-from rlverify.rounding import PRECISIONS, Tracked, exactly, lifted
+from rlverify.reference._functions import reached
+from rlverify.rounding import PRECISIONS, Tracked, blurred, exactly, lifted
 
 U = PRECISIONS["float32"].unit
 TINY = PRECISIONS["float32"].tiny
@@ -183,3 +184,22 @@ def test_what_is_too_large_is_infinite_and_raises_nothing():
     with np.errstate(all="ignore"):
         for number in (huge * huge, huge**2, huge / small, (huge + 1) / (small + 1e-201)):
             assert np.isinf(float(number)) or float(number) > 1e300
+
+
+def test_a_comparison_that_rounding_decides_has_two_right_answers():
+    """0.1 + 0.2 against 0.3: either; against 0.5: one; exact numbers that are equal: one."""
+    total = tracked(0.1) + tracked(0.2)
+    assert reached(total, 0.3).free_bound() >= 1
+    assert (reached(total, 0.5).value, reached(total, 0.5).free_bound()) == (1, 0)
+    assert (reached(0.5, total).value, reached(0.5, total).free_bound()) == (0, 0)
+    assert reached(tracked(0.5), 0.5).free_bound() == 0
+    assert (reached(0.5, 0.5), reached(0.5, 0.25)) == (1, 0)
+
+
+@pytest.mark.parametrize("stored", [0.0, 2.0**-8])
+def test_a_blurred_number_carries_the_rounding_of_its_exponential(stored):
+    """σ = e^x handed over with unit roundoff `stored` may be any of e^x (1 ± stored)."""
+    (x,) = blurred(np.array([0.75]), U, stored)
+    shift = max(stored, U)
+    assert np.exp(x).free_bound() >= np.exp(0.75) * shift
+    assert np.exp(x).free_bound() <= 20 * np.exp(0.75) * shift

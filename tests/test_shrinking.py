@@ -3,6 +3,7 @@
 import numpy as np
 
 from rlverify.checking import drawn_cases
+from rlverify.contract import Case
 from rlverify.contracts import find
 from rlverify.inputs import chained_next_values, cut_of
 from rlverify.shrinking import shrink
@@ -59,3 +60,13 @@ def test_it_ends_even_where_every_change_is_kept():
     calls = []
     shrink(GAE, big(), lambda case: calls.append(case) is None)
     assert len(calls) < 2000
+
+
+def test_what_broadcasts_is_not_taken_apart():
+    """One log σ for all dimensions stays one while dimensions and samples are left out."""
+    contract = find("gaussian_log_prob")
+    numbers = np.arange(1.0, 7.0).reshape(2, 3)
+    case = Case({"mean": numbers, "log_std": np.array([0.5]), "actions": numbers + 1})
+    small = shrink(contract, case, lambda c: bool(c["log_std"][0] == 0.5))
+    assert small["mean"].shape == small["actions"].shape == (1, 1)
+    assert small["log_std"].tolist() == [0.5]
