@@ -81,7 +81,7 @@ class Expectation:
     def relative_bias(self, gradient: Float[np.ndarray, "P"]) -> float:
         """‖E ĝ − ∇J‖ / ‖∇J‖; 0 where both are 0, infinite where only the gradient is."""
         truth = self._flat("relative_bias", gradient)
-        return _quotient(_norm(self.mean - truth), _norm(truth))
+        return quotient(norm(self.mean - truth), norm(truth))
 
     def factor(self, gradient: Float[np.ndarray, "P"]) -> Fraction | None:
         """Return the f with E ĝ = f·∇J exactly, or None where there is none.
@@ -99,7 +99,7 @@ class Expectation:
     def signal_to_noise(self, gradient: Float[np.ndarray, "P"]) -> float:
         """‖∇J‖ / √tr Cov ĝ of one estimate; the mean of N independent ones has √N times it."""
         truth = self._flat("signal_to_noise", gradient)
-        return _quotient(_norm(truth), math.sqrt(max(0, self.covariance.trace())))
+        return quotient(norm(truth), math.sqrt(max(0, self.covariance.trace())))
 
     def _flat(self, function: str, gradient: Any) -> Any:
         arguments = Arguments(function, np.ndarray, exact=True)
@@ -117,11 +117,13 @@ class Expectation:
         return gradient.ravel()
 
 
-def _norm(vector: Any) -> float:
+def norm(vector: Any) -> float:
+    """Return the Euclidean norm of a vector of floats or fractions."""
     return math.sqrt(sum(x * x for x in vector.tolist()))
 
 
-def _quotient(above: float, below: float) -> float:
+def quotient(above: float, below: float) -> float:
+    """Return a quotient of sizes; 0 where both are 0, infinite where only the divisor is."""
     if below == 0:
         return math.inf if above > 0 else 0.0
     return above / below

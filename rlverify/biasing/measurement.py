@@ -20,7 +20,13 @@ from jaxtyping import Float
 
 from rlverify.biasing.estimation import Estimator
 from rlverify.biasing.situation import Situation
-from rlverify.expectation import Expectation, exact_expectation, exact_group_expectation
+from rlverify.expectation import (
+    Expectation,
+    exact_expectation,
+    exact_group_expectation,
+    norm,
+    quotient,
+)
 
 # a step of an estimator is a handful of operations (discount, add, subtract a baseline, divide
 # by a deviation, exponentiate a log-ratio); an order of magnitude more is granted
@@ -115,7 +121,7 @@ def measured(
         targets=targets,
         precision=precision,
         variance=variance,
-        signal=_quotient(_norm(truth), math.sqrt(max(0, variance))),
+        signal=quotient(norm(truth), math.sqrt(max(0, variance))),
         **more,
     )  # fmt: skip
 
@@ -216,13 +222,3 @@ def named_factor(value: Fraction | None, situation: Situation, samples: int) -> 
     found = [name for name, meant in meanings.items() if meant == value]
     found += [f"−{name}" for name, meant in meanings.items() if -meant == value]
     return " = ".join([*found[:1], str(value)])
-
-
-def _norm(vector: Any) -> float:
-    return math.sqrt(sum(x * x for x in vector.tolist()))
-
-
-def _quotient(above: float, below: float) -> float:
-    if below == 0:
-        return math.inf if above > 0 else 0.0
-    return above / below

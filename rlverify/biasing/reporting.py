@@ -10,6 +10,7 @@ from rich.text import Text
 from rlverify.biasing import Report
 from rlverify.biasing.measurement import TARGETS, Finding, named_factor
 from rlverify.biasing.situation import Situation
+from rlverify.expectation import norm
 from rlverify.tabulation import Column, labelled, table, text, wrapped
 
 ROOM = 20
@@ -43,17 +44,13 @@ def number(value: Any) -> str:
     return "inf" if math.isinf(value) else f"{value:.5g}"
 
 
-def _norm(values: Any) -> float:
-    return math.sqrt(sum(float(x) ** 2 for x in values.tolist()))
-
-
 def _bias(found: Finding) -> tuple[str, str]:
     """Return the size of a bias, absolute and relative; 0 where it is none."""
     if found.unbiased:
         # among floats nothing is seen below what rounding may do
-        seen = _norm(found.allowed)
+        seen = norm(found.allowed)
         return ("0", "0") if seen == 0 else (f"< {seen:.0e}", "0")
-    return number(_norm(found.bias)), number(found.relative)
+    return number(norm(found.bias)), number(found.relative)
 
 
 def report_lines(report: Report, width: int | None) -> list[Text]:
