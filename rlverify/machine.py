@@ -49,6 +49,8 @@ def refuse_device(device: str) -> None:
 
     try:
         torch.zeros(1, device=device)
+    # what PyTorch raises differs: an unknown name, a build without CUDA, a device that is no more
+    # than a name (meta)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
