@@ -49,7 +49,6 @@ LEFT_OUT = {
     "L1": "a convention (with γᵗ or without); it is inferred and named as one",
     "L5": "the place of ε in RMSprop; it belongs to optimizers",
     "L6": "a convention (the size of Adam's ε); it belongs to optimizers",
-    "L7": "the gain and the shape of orthogonal weights; it belongs to initializers",
     "L10": "what is left over when a batch is cut up; no loop over batches is here",
 }
 

@@ -24,4 +24,29 @@ ENTRIES = (
         "anneals to 0, whatever the end was set to",
         (),
     ),
+    Citation(
+        "L7",
+        "orthogonal-init",
+        "orthogonalises the wrong side of a matrix with more columns than rows, or loses or "
+        "repeats the gain",
+        ("ikostrikov/pytorch-a2c-ppo-acktr-gail@ef5880f",),
+    ),
+    Citation(
+        "O3",
+        "normalised-not-orthogonal",
+        "gives the vectors their length and leaves the angles between them",
+        (),
+    ),
+    Citation(
+        "O4",
+        "signs-on-the-wrong-side",
+        "corrects the signs of the rows of Q, where they belong to its columns",
+        (),
+    ),
+    Citation(
+        "O5",
+        "plain-normal",
+        "scales the normal numbers by the gain and orthogonalises nothing",
+        (),
+    ),
 )
