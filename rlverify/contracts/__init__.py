@@ -20,6 +20,8 @@ TOPICS = (
     "pathwise",
     "finite_difference",
     "cross_entropy",
+    "schedules",
+    "initializers",
 )
 
 
