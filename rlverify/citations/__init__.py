@@ -4,14 +4,14 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import estimators, losses, networks, policies, returns
+from rlverify.citations import estimators, losses, networks, normalization, policies, returns
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
 CITATIONS: dict[str, Citation] = {
     entry.id: entry
-    for module in (returns, policies, losses, networks, estimators)
+    for module in (returns, policies, losses, networks, estimators, normalization)
     for entry in module.ENTRIES
 }
 
