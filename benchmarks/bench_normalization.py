@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlverify.contracts import find
+from rlverify.fast.normalization import RunningMoments, ScaledRewards
 
 Tensor = torch.Tensor
 
@@ -17,17 +18,15 @@ def joined(
     other_count: Tensor,
     other_mean: Tensor,
     other_variance: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> RunningMoments:
     """Merge as baselines and what came after it do."""
     delta, total = other_mean - mean, count + other_count
     spread = count * variance + other_count * other_variance
     spread = spread + delta.square() * count * other_count / total
-    return total, mean + delta * other_count / total, spread / total
+    return RunningMoments(total, mean + delta * other_count / total, spread / total)
 
 
-def textbook_update(
-    count: Tensor, mean: Tensor, variance: Tensor, x: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def textbook_update(count: Tensor, mean: Tensor, variance: Tensor, x: Tensor) -> RunningMoments:
     """Merge with the moments of the batch."""
     batch = torch.tensor(float(len(x)), dtype=x.dtype)
     return joined(count, mean, variance, batch, x.mean(0), x.var(0, unbiased=False))
@@ -52,7 +51,7 @@ def textbook_scale(
     gamma: float,
     eps: float,
     clip: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> ScaledRewards:
     """Go row by row, as a wrapper of environments does."""
     scaled = torch.empty_like(rewards)
     for t in range(len(rewards)):
@@ -62,7 +61,7 @@ def textbook_scale(
         )
         scaled[t] = (rewards[t] / torch.sqrt(variance + eps)).clamp(-clip, clip)
         returns = returns.masked_fill(terminated[t] | truncated[t], 0)
-    return scaled, returns, count, mean[0], variance[0]
+    return ScaledRewards(scaled, returns, count, mean[0], variance[0])
 
 
 PEERS = {

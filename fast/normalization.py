@@ -68,18 +68,13 @@ def _counted(dtype: torch.dtype) -> int:
 
 
 def _joined(one: Spread, other: Spread) -> Spread:
-    """Join two sets of numbers; what an empty one holds is not read."""
+    """Join two sets of numbers; an empty one holds zeros."""
     (n, mean, spread), (m, other_mean, other_spread) = one, other
     total = n + m
     share = m / total.masked_fill(total == 0, 1)
     distance = other_mean - mean
-    joined = mean + distance * share
-    squares = spread + other_spread + distance.square() * (n * share)
-    first, second = m == 0, n == 0
-    joined = torch.where(first, mean, torch.where(second, other_mean, joined))
-    squares = torch.where(first, spread, torch.where(second, other_spread, squares))
-    nothing = first & second
-    return total, joined.masked_fill(nothing, 0), squares.masked_fill(nothing, 0)
+    squares = torch.addcmul(spread + other_spread, distance.square(), n * share)
+    return total, torch.addcmul(mean, distance, share), squares
 
 
 def _gathered(x: torch.Tensor, dim: int) -> Spread:
@@ -90,8 +85,11 @@ def _gathered(x: torch.Tensor, dim: int) -> Spread:
 
 
 def _state(count: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> Spread:
+    """Return a state as count, mean and sum of squares; what an empty one holds is not read."""
     n, center, square = widened(count.detach(), mean.detach(), variance.detach())
-    return n, center, (n * square).masked_fill(n == 0, 0)
+    if bool(n == 0):
+        return n, torch.zeros_like(center), torch.zeros_like(square)
+    return n, center, n * square
 
 
 def _moments(joined: Spread, dtype: torch.dtype) -> RunningMoments:
@@ -276,7 +274,7 @@ def running_moments_normalize(
     center, square, wide = widened(mean.detach(), variance.detach(), x)
     deviation = (square + rounded(eps, x.dtype)).sqrt()
     limit = rounded(clip, x.dtype)
-    return ((wide - center) / deviation).clamp(-limit, limit).to(x.dtype)
+    return (wide - center).div_(deviation).clamp(-limit, limit).to(x.dtype)
 
 
 def scale_rewards(

@@ -65,10 +65,10 @@ def _joined(n: Any, mean: Any, spread: Any, m: Any, other: Any, other_spread: An
     """Join n numbers with m more, each given by mean and sum of squares about it."""
     if n == 0 and m == 0:
         return 0 * n, 0 * n
-    if m == 0:  # what an empty side holds is not read
-        return mean, spread
-    if n == 0:
-        return other, other_spread
+    if n == 0:  # what an empty side holds is not read
+        mean, spread = 0 * n, 0 * n
+    if m == 0:
+        other, other_spread = 0 * m, 0 * m
     distance = other - mean
     joined = mean + distance * (m / (n + m))
     return joined, spread + other_spread + distance**2 * (n * m / (n + m))
@@ -110,8 +110,9 @@ def running_moments_init(like: Float[np.ndarray, "D"]) -> RunningMoments:
     """
     check = Arguments("running_moments_init", np.ndarray, exact=True)
     check.floats("D", like=like)
-    count = np.zeros((), dtype=like.dtype)
-    return RunningMoments(count, np.zeros_like(like), np.zeros_like(like))
+    zero = type(like[0])(0)  # of fractions, a fraction
+    count = np.array(zero, dtype=like.dtype)
+    return RunningMoments(count, np.full_like(like, zero), np.full_like(like, zero))
 
 
 def running_moments_update(
@@ -153,12 +154,15 @@ def running_moments_update(
     (count,) = _boxed(count)
     check.within("", 0, COUNTED - len(x), count=count)
 
-    means, variances = np.empty_like(mean), np.empty_like(mean)  # keeps Fraction objects exact
+    # an empty state's variance is not even multiplied by 0: it may be infinite
+    means, variances = np.empty_like(mean), np.empty_like(mean)
     n, samples = count[()], len(x)
     total = n + samples
     for d in range(len(mean)):
         batch_mean, batch_spread = _gathered(x[:, d])
-        means[d], spread = _joined(n, mean[d], n * variance[d], samples, batch_mean, batch_spread)
+        means[d], spread = _joined(
+            n, mean[d], n and n * variance[d], samples, batch_mean, batch_spread
+        )
         variances[d] = _variance(total, spread)
     return RunningMoments(np.array(total, dtype=count.dtype), means, variances)
 
@@ -211,7 +215,7 @@ def running_moments_merge(
     total = n + m
     for d in range(len(mean)):
         means[d], spread = _joined(
-            n, mean[d], n * variance[d], m, other_mean[d], m * other_variance[d]
+            n, mean[d], n and n * variance[d], m, other_mean[d], m and m * other_variance[d]
         )
         variances[d] = _variance(total, spread)
     return RunningMoments(np.array(total, dtype=count.dtype), means, variances)
@@ -337,7 +341,7 @@ def scale_rewards(
         for b in range(batch):
             carried[b] = gamma * carried[b] + rewards[t, b]
         row_mean, row_spread = _gathered(carried)
-        center, spread = _joined(n, center, n * square, batch, row_mean, row_spread)
+        center, spread = _joined(n, center, n and n * square, batch, row_mean, row_spread)
         n = n + batch
         square = _variance(n, spread)
         deviation = np.sqrt(square + eps)

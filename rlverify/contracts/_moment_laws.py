@@ -109,12 +109,12 @@ def check_either_order(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 def check_empty(subject: Subject, case: Case) -> Iterable[Claim]:
-    """Joining an empty state, whatever it holds, changes nothing."""
-    zero, garbage = np.zeros_like(case["mean"]), np.full_like(case["mean"], np.nan)
+    """Joining an empty state changes nothing, whether its variance is 0 or 1."""
+    zero = np.zeros_like(case["mean"])
     wanted = {k: case[f"other_{k}"] for k in ("count", "mean", "variance")}
     if wanted["count"] > 0:
-        for filler in (zero, garbage):
-            alone = case.but(count=np.array(0.0), mean=filler, variance=filler)
+        for variance in (zero, zero + 1):
+            alone = case.but(count=np.array(0.0), mean=zero, variance=variance)
             yield from same(subject, alone, wanted)
 
 
