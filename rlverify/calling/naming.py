@@ -59,7 +59,7 @@ SYNONYMS: dict[str, str] = {
     "epsilon": "eps exploration_rate",
     "temperature": "temp tau t",
     "std": "stds sigma sigmas scale stddev std_dev action_std",
-    "mean": "means mu mus loc m action_mean mean_action",
+    "mean": "means mu mus loc m action_mean mean_action running_mean mean_a a_mean",
     "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
     "pre_tanh": "u x_t pretanh pre_tanh_action pre_action raw_action raw_actions gaussian_actions",
     "normals": "normal noise eps epsilon z xi",
@@ -97,6 +97,13 @@ SYNONYMS: dict[str, str] = {
     "activation": "act nonlinearity",
     "objective": "f fn fun func function loss loss_fn objective_fn objective_function",
     "step": "h eps epsilon delta step_size",
+    "count": "counts n n_samples num_samples running_count count_a a_count n_a",
+    "variance": "var vars variances running_var running_variance var_a a_var variance_a",
+    "other_count": "batch_count count_b b_count n_b count2",
+    "other_mean": "batch_mean mean_b b_mean avg_b mean2",
+    "other_variance": "batch_var batch_variance var_b b_var variance_b var2",
+    "x": "batch arr array data samples obs observation observations xs",
+    "clip": "clip_range clip_value clip_obs clip_reward clipping clip_observations",
     "reward_gradients": "reward_gradient reward_grads grad_rewards slopes",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits

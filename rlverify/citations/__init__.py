@@ -4,14 +4,30 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import estimators, losses, networks, optimizers, policies, returns
+from rlverify.citations import (
+    estimators,
+    losses,
+    networks,
+    normalization,
+    optimizers,
+    policies,
+    returns,
+)
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
 CITATIONS: dict[str, Citation] = {
     entry.id: entry
-    for module in (returns, policies, losses, networks, estimators, optimizers)
+    for module in (
+        returns,
+        policies,
+        losses,
+        networks,
+        estimators,
+        normalization,
+        optimizers,
+    )
     for entry in module.ENTRIES
 }
 
@@ -36,6 +52,9 @@ LEFT_OUT = {
     "E28-E35": "KL estimates, early stop, penalty, diagnostics; they belong to ppo",
     "E38-E42": "clipping of gradients, recurrent replay: of whole updates",
     "E44-E47": "resampling, samplers and optimisers: of whole updates",
+    "J9": "the same edit as J8: a return that no reward was earned for is counted",
+    "J12": "an action mask inside the observation: what a program passes on",
+    "J14": "a convention (where ε stands); it is inferred and named as one",
     "K1-K3": "the KL term of a loss; they belong to grpo",
     "K7": "the log-ratio clamped against overflow: a convention; it is inferred and named as one",
     "K8": "a difference taken in bfloat16: a rounding, which the bound of bfloat16 catches",
