@@ -153,7 +153,8 @@ def check_steady_adam(subject: Subject, case: Case) -> Iterable[Claim]:
             count=count, beta1=0.5, beta2=0.75,
         )  # fmt: skip
         slope = exact(gradients)
-        wanted = -Fraction(case["learning_rate"]) * slope / (abs(slope) + Fraction(case["eps"]))
+        rate, small = (np.full(slope.shape, Fraction(case[x])) for x in ("learning_rate", "eps"))
+        wanted = -rate * slope / (abs(slope) + small)
         yield equals_exactly(
             subject(steady)["parameters"], wanted, subject.bound(steady)["parameters"]
         )
