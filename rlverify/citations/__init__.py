@@ -50,7 +50,7 @@ LEFT_OUT = {
     "E14-E17": "over which batch, and in which branch, a program normalises",
     "E19-E26": "the clipped loss of the critic; they belong to ppo",
     "E28-E35": "KL estimates, early stop, penalty, diagnostics; they belong to ppo",
-    "E38-E42": "clipping of gradients, recurrent replay: of whole updates",
+    "E40-E42": "recurrent replay: of whole updates",
     "E44-E47": "resampling, samplers and optimisers: of whole updates",
     "J9": "the same edit as J8: a return that no reward was earned for is counted",
     "J12": "an action mask inside the observation: what a program passes on",
@@ -66,8 +66,7 @@ LEFT_OUT = {
     "K26": "the KL of padding leaking into rewards; it belongs to grpo",
     "K29-K33": "samplers, means over ranks, the critic's scale: of whole updates",
     "L1": "a convention (with γᵗ or without); it is inferred and named as one",
-    "L5": "the place of ε in RMSprop; it belongs to optimizers",
-    "L6": "a convention (the size of Adam's ε); it belongs to optimizers",
+    "L6": "a convention (the size of Adam's ε), which every call states",
     "L10": "what is left over when a batch is cut up; no loop over batches is here",
 }
 

@@ -23,6 +23,7 @@ TOPICS = (
     "normalization",
     "schedules",
     "initializers",
+    "optimizers",
 )
 
 

@@ -200,7 +200,8 @@ LINEAR_CONTRACT = Contract(
         KnownBug("E37b", LINE, "start", helper="_on_the_line"),
         KnownBug("E37c", "fraction = 1", "fraction = step / steps", helper="_on_the_line"),
         KnownBug("E37d", AHEAD, "int(float(step / steps))", helper="_on_the_line"),
-        KnownBug("O1", LINE, f"max({LINE}, end)", helper="_on_the_line"),
+        KnownBug("O1", LINE, "max(end + (start - end) * (1 - step / steps), end)",
+                 helper="_on_the_line"),
         KnownBug("O2", LINE, "start * (1 - fraction)", helper="_on_the_line"),
     ),
     equivalents=(
