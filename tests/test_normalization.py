@@ -40,7 +40,6 @@ def equal(one, other):
 # exactly
 
 
-@pytest.mark.claim("A25")
 @given(x=batches, data=st.data())
 def test_any_split_gives_the_same_state_exactly(x, data):
     """One batch, any pieces of it in turn, or moments of the pieces joined: one state."""
@@ -131,7 +130,6 @@ def test_evaluation_leaves_the_state_as_it_is():
 # the stream of rewards
 
 
-@pytest.mark.claim("A25")
 @given(rewards=st.lists(st.integers(-40, 40), min_size=2, max_size=8), data=st.data())
 def test_two_windows_are_one(rewards, data):
     """A recording in two calls gives what one call gives, bit by bit: the state is all there is."""

@@ -160,7 +160,7 @@ def check_single(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 UPDATE_LAWS = (
-    Law("raw-moments-add", "Σx and Σx² of state and batch add", check_update_raw, claim="A25"),
+    Law("raw-moments-add", "Σx and Σx² of state and batch add", check_update_raw),
     Law("any-split", "two calls give what one call with both batches gives", check_split),
     Law("order-of-samples", "the order of the samples does not matter", check_order),
     Law("shift", "a constant added moves the mean and leaves the variance", check_shift),
@@ -233,7 +233,7 @@ def check_units(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 NORMALIZE_LAWS = (
-    Law("within-the-clip", "no result lies beyond the clip", check_clip, claim="A25"),
+    Law("within-the-clip", "no result lies beyond the clip", check_clip),
     Law("squares", "y² (σ² + ε) = (x − μ)² where nothing is clipped", check_squares),
     Law("rows-alone", "a sample's result does not depend on those beside it", check_rows),
     Law("mirror", "mirrored at the mean the result is mirrored at 0", check_mirror),
@@ -324,8 +324,8 @@ def check_reward_clip(subject: Subject, case: Case) -> Iterable[Claim]:
 
 SCALE_LAWS = (
     Law("all-returns-counted", "the moments are those of all returns so far", check_stream,
-        claim="A25"),
-    Law("last-row", "r̂² (σ² + ε) = r² where nothing is clipped", check_last_row, claim="A25"),
+        ),
+    Law("last-row", "r̂² (σ² + ε) = r² where nothing is clipped", check_last_row),
     Law("end-forgets", "no return reaches over an end", check_forgets),
     Law("zero-stays-zero", "a reward of 0 stays 0", check_zero),
     Law("within-the-clip", "no scaled reward lies beyond the clip", check_reward_clip),
