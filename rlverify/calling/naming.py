@@ -96,8 +96,8 @@ SYNONYMS: dict[str, str] = {
     "sizes": "layer_sizes widths dims layer_dims",
     "activation": "act nonlinearity",
     "objective": "f fn fun func function loss loss_fn objective_fn objective_function",
-    "step": "h eps epsilon delta step_size",
-    "count": "counts n n_samples num_samples running_count count_a a_count n_a",
+    "count": "counts n n_samples num_samples running_count count_a a_count n_a t step iteration it "
+    "timestep",
     "variance": "var vars variances running_var running_variance var_a a_var variance_a",
     "other_count": "batch_count count_b b_count n_b count2",
     "other_mean": "batch_mean mean_b b_mean avg_b mean2",
@@ -113,7 +113,6 @@ SYNONYMS: dict[str, str] = {
     "first": "m exp_avg mu first_moment m_t",
     "second": "v exp_avg_sq nu second_moment v_t",
     "squares": "s sq v nu square_avg mean_square ms cache",
-    "count": "t step iteration it timestep",
     "learning_rate": "lr alpha step_size eta",
     "momentum": "mu beta",
     "beta1": "b1 beta_1",

@@ -22,8 +22,6 @@ from rlverify.fast import normalization as fast
 from rlverify.reference import normalization as reference
 
 STATE = ("count", "mean", "variance")
-CHAN = "Chan, Golub and LeVeque 1983, The American Statistician 37(3), eq. 2.1"
-ENGSTROM = "Engstrom et al. 2020, arXiv:2005.12729"
 
 
 def state(prefix: str = "", axes: str = "D") -> tuple[Argument, ...]:
@@ -123,7 +121,7 @@ UPDATE_CONTRACT = Contract(
     name="running_moments_update",
     topic="normalization",
     summary="moments of everything seen before, and of a batch",
-    source=CHAN,
+    source="Chan, Golub and LeVeque 1983, The American Statistician 37(3), eq. 2.1",
     reference=reference.running_moments_update,
     fast=fast.running_moments_update,
     arguments=(*state(), Argument("x", "float", "N D")),
@@ -170,7 +168,7 @@ MERGE_CONTRACT = Contract(
     name="running_moments_merge",
     topic="normalization",
     summary="moments of two streams together",
-    source=CHAN,
+    source="Chan, Golub and LeVeque 1983, The American Statistician 37(3), eq. 2.1",
     reference=reference.running_moments_merge,
     fast=fast.running_moments_merge,
     arguments=(*state(), *state("other_")),
@@ -225,7 +223,7 @@ NORMALIZE_CONTRACT = Contract(
     name="running_moments_normalize",
     topic="normalization",
     summary="samples shifted and scaled by a state's moments, and clipped",
-    source=f"{ENGSTROM}, section 3",
+    source="Engstrom et al. 2020, arXiv:2005.12729, section 3",
     reference=reference.running_moments_normalize,
     fast=fast.running_moments_normalize,
     arguments=(
@@ -287,7 +285,7 @@ SCALE_CONTRACT = Contract(
     name="scale_rewards",
     topic="normalization",
     summary="rewards over the running deviation of the discounted return, and clipped",
-    source=f"{ENGSTROM}, algorithm 1",
+    source="Engstrom et al. 2020, arXiv:2005.12729, algorithm 1",
     reference=reference.scale_rewards,
     fast=fast.scale_rewards,
     arguments=(
