@@ -38,3 +38,10 @@ def settled(number: Any) -> Any:
     is distributed over the terms that the number is the sum of.
     """
     return number.settled() if hasattr(number, "settled") else number
+
+
+def limited(number: Any, low: Any, high: Any) -> Any:
+    """Return the number, or the limit that it lies beyond; near a limit, rounding decides."""
+    if hasattr(number, "limited"):
+        return number.limited(low, high)
+    return low if number < low else high if number > high else number

@@ -13,7 +13,7 @@ import numpy as np
 
 from rlverify.comparison import ratios, stored_value
 from rlverify.contract import Case, Contract
-from rlverify.reference._functions import digamma, lgamma, reached, settled, trigamma
+from rlverify.reference._functions import digamma, lgamma, limited, reached, settled, trigamma
 from rlverify.rounding import PRECISIONS, Tracked, blurred, lifted
 from rlverify.twinning import as_numpy, as_torch
 
@@ -132,6 +132,12 @@ class Dual:
     def reaches(self, threshold: Any) -> "Dual":
         """Return 1 where a threshold is at most this number."""
         return self._lift(threshold).reached(self)
+
+    def limited(self, low: Any, high: Any) -> "Dual":
+        """Return this number, or the limit that it lies beyond, which does not move with it."""
+        low, high = self._lift(low).value, self._lift(high).value
+        inside = reached(low, self.value) * reached(self.value, high)
+        return Dual(limited(self.value, low, high), inside * self.slope)
 
     def __abs__(self) -> "Dual":
         return -self if self.value < 0 else self

@@ -207,3 +207,20 @@ class Elementary:
     def reaches(self: Any, threshold: Any) -> Any:
         """Return 1 where a threshold is at most this number; see `reached`."""
         return self._lift(threshold).reached(self)
+
+    def limited(self: Any, low: Any, high: Any) -> Any:
+        """Return this number, or the limit that it lies beyond.
+
+        Limiting brings no two numbers further apart, so this number's own errors hold; where it
+        lies beyond a limit by more than they are, the answer is the limit itself.
+        """
+        a = self._closed()
+        for limit, beyond in ((a._lift(low), a.value < low), (a._lift(high), a.value > high)):
+            if beyond:
+                if a.u * max(a.weight, a.running) < abs(a.value - limit.value):
+                    return limit
+                errors = (a.weight + limit.weight, 0, a.running + limit.running)
+                return type(self)(
+                    limit.value, a.u, abs(limit.value), 1, *errors, a.variance + limit.variance
+                )
+        return self

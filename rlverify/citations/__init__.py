@@ -4,14 +4,30 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import estimators, losses, networks, policies, returns
+from rlverify.citations import (
+    estimators,
+    losses,
+    networks,
+    normalization,
+    optimizers,
+    policies,
+    returns,
+)
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
 CITATIONS: dict[str, Citation] = {
     entry.id: entry
-    for module in (returns, policies, losses, networks, estimators)
+    for module in (
+        returns,
+        policies,
+        losses,
+        networks,
+        estimators,
+        normalization,
+        optimizers,
+    )
     for entry in module.ENTRIES
 }
 
@@ -34,8 +50,11 @@ LEFT_OUT = {
     "E14-E17": "over which batch, and in which branch, a program normalises",
     "E19-E26": "the clipped loss of the critic; they belong to ppo",
     "E28-E35": "KL estimates, early stop, penalty, diagnostics; they belong to ppo",
-    "E37-E42": "schedules, clipping of gradients, recurrent replay: of whole updates",
+    "E40-E42": "recurrent replay: of whole updates",
     "E44-E47": "resampling, samplers and optimisers: of whole updates",
+    "J9": "the same edit as J8: a return that no reward was earned for is counted",
+    "J12": "an action mask inside the observation: what a program passes on",
+    "J14": "a convention (where ε stands); it is inferred and named as one",
     "K1-K3": "the KL term of a loss; they belong to grpo",
     "K7": "the log-ratio clamped against overflow: a convention; it is inferred and named as one",
     "K8": "a difference taken in bfloat16: a rounding, which the bound of bfloat16 catches",
@@ -47,9 +66,7 @@ LEFT_OUT = {
     "K26": "the KL of padding leaking into rewards; it belongs to grpo",
     "K29-K33": "samplers, means over ranks, the critic's scale: of whole updates",
     "L1": "a convention (with γᵗ or without); it is inferred and named as one",
-    "L5": "the place of ε in RMSprop; it belongs to optimizers",
-    "L6": "a convention (the size of Adam's ε); it belongs to optimizers",
-    "L7": "the gain and the shape of orthogonal weights; it belongs to initializers",
+    "L6": "a convention (the size of Adam's ε), which every call states",
     "L10": "what is left over when a batch is cut up; no loop over batches is here",
 }
 

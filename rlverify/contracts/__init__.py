@@ -20,6 +20,10 @@ TOPICS = (
     "pathwise",
     "finite_difference",
     "cross_entropy",
+    "normalization",
+    "schedules",
+    "initializers",
+    "optimizers",
 )
 
 
