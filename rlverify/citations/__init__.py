@@ -4,14 +4,14 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import estimators, losses, networks, policies, returns
+from rlverify.citations import estimators, losses, networks, policies, ppo, returns
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
 CITATIONS: dict[str, Citation] = {
     entry.id: entry
-    for module in (returns, policies, losses, networks, estimators)
+    for module in (returns, policies, losses, networks, estimators, ppo)
     for entry in module.ENTRIES
 }
 
@@ -28,12 +28,16 @@ LEFT_OUT = {
     "C19": "normalised and real values mixed in a clipped loss; it belongs to ppo",
     "D15": "the entropy added to the reward: another objective; no loss here takes rewards",
     "D19": "the entropy of heads that are not used; no policy here has several",
-    "E1-E4": "the clipped ratio; they belong to ppo",
     "E8": "advantages that are normalised and not used: what a program passes on",
     "E9": "the deviation of one element; both twins refuse it (see the bad inputs)",
     "E14-E17": "over which batch, and in which branch, a program normalises",
-    "E19-E26": "the clipped loss of the critic; they belong to ppo",
-    "E28-E35": "KL estimates, early stop, penalty, diagnostics; they belong to ppo",
+    "E22": "a convention (the squared error is clamped); it is inferred and named as one",
+    "E23": "one range for ratios and values: what a program passes on",
+    "E24": "a convention (with ½ or without); it is inferred and named as one",
+    "E25": "a convention (a sum, or a mean); a loss that is no number is refused by its shape",
+    "E26": "the loss of a mini-batch that is not scaled; of whole updates",
+    "E29": "the early stop after the step; of whole updates",
+    "E31": "the old distribution overwritten before it is read; of whole updates",
     "E37-E42": "schedules, clipping of gradients, recurrent replay: of whole updates",
     "E44-E47": "resampling, samplers and optimisers: of whole updates",
     "K1-K3": "the KL term of a loss; they belong to grpo",
