@@ -34,7 +34,8 @@ from rlverify.contracts._ppo_cases import (
     sized_case,
     transposed,
 )
-from rlverify.contracts._ppo_measures import ADAPT_CONTRACT, MEASURES
+from rlverify.contracts._ppo_coefficient import ADAPT_CONTRACT
+from rlverify.contracts._ppo_measures import MEASURES
 from rlverify.contracts._ppo_values import VALUE_CONTRACT
 from rlverify.contracts._recordings import same
 from rlverify.fast import ppo as fast
