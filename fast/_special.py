@@ -205,3 +205,16 @@ def trigamma_fall(z: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         powers = powers * near_square + power * (both + far_square)
         power = power * far_square
     return total + step * near * far * (1 + (near + far) / 2 + series)
+
+
+def exp_surplus(d: torch.Tensor) -> torch.Tensor:
+    """Return eᵈ − 1 − d, to its own accuracy however small d is.
+
+    For |d| < 1/2 by the series d²/2 (1 + d/3 (1 + d/4 (…))), to where a term rounds away.
+    """
+    near = d.abs() < 0.5
+    small, large = torch.where(near, d, 0), torch.where(near, 0, d)
+    inner = torch.ones_like(small)
+    for k in range(18 if d.dtype == torch.float64 else 10, 2, -1):
+        inner = 1 + small * inner / k
+    return torch.where(near, small.square() / 2 * inner, torch.expm1(large) - large)

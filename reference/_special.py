@@ -167,3 +167,16 @@ def trigamma_fall(z: Any, step: Any) -> Any:
         powers = powers * near**2 + power * near * far + power * far**2
         power = power * far**2
     return total + step * near * far * (1 + (near + far) / 2 + series)
+
+
+def exp_surplus(d: Any) -> Any:
+    """Return eᵈ − 1 − d, to its own accuracy however small d is.
+
+    For |d| < 1/2 by the series d²/2 (1 + d/3 (1 + d/4 (…))), whose next term is below 2⁻⁵⁴.
+    """
+    if not abs(d) < 0.5:
+        return np.expm1(d) - d
+    inner = 1
+    for k in range(18, 2, -1):
+        inner = 1 + d * inner / k
+    return d * d / 2 * inner

@@ -267,6 +267,9 @@ class Contract:
             a stranger's function make use of it.
         gradient_judged: whether the gradient of a stranger's function is judged too: it is what
             such a function is for.
+        handed_over: constants that come out of a rollout, where nothing carries a gradient: a
+            stranger's function may leave it to its caller to detach them.
+        logged: whether a result without a gradient is right too: it is there to be looked at.
         sized: a case of a benchmark size; the first of `sizes` is judged, the second timed.
     """
 
@@ -293,6 +296,8 @@ class Contract:
     axes: tuple[str, ...] = ()
     returns: str = "float"
     gradient_judged: bool = False
+    handed_over: tuple[str, ...] = ()
+    logged: bool = False
     good: Case | None = None
     sized: Callable[[tuple[int, ...]], Case] | None = None
 

@@ -39,7 +39,7 @@ def check_gradient(
         if result.failure is not None:
             gradient.add(Finding(GRADIENT, case, failure=result.failure), np.inf)
         elif result.arrays is None:
-            if contract.axes == ("",):
+            if contract.axes == ("",) and not contract.logged:
                 sentence = (
                     f"{candidate.name}: the loss carries no gradient; is something detached, or "
                     "computed under no_grad?"
@@ -69,7 +69,7 @@ def gradient_on_case(
     worst, found, leaked = 0.0, None, None
     for name, got in arrays.items():
         if name not in contract.gradients:
-            if got.any() and leaked is None:
+            if name not in contract.handed_over and got.any() and leaked is None:
                 sentence = (
                     f"{candidate.name}: the gradient flows into {name}, which is a constant of "
                     f"{contract.name}; detach it"

@@ -171,7 +171,7 @@ def test_reference_docstrings_are_complete(topic: str):
 def test_reference_imports_numpy_and_scipy_only(path: Path):
     allowed = sys.stdlib_module_names | {"numpy", "scipy", "jaxtyping"}
     for name in imported_by(path):
-        ours = name.startswith(("rlverify.reference.", "rlverify.errors."))
+        ours = name.startswith(("rlverify.reference.", "rlverify.errors.", "rlverify.refusals."))
         assert ours or name.split(".")[0] in allowed, name
 
 

@@ -19,7 +19,18 @@ from rlverify.contract import Argument
 SYNONYMS: dict[str, str] = {
     "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards",
     "values": "value val vals v vs value_t values_t v_tm1 vpred vpreds v_preds value_preds "
-    "value_predictions state_values baseline baselines critic_values old_values",
+    "value_predictions state_values baseline baselines critic_values old_values newvalue "
+    "new_value new_values values_new",
+    "old_values": "old_value old_vals values_old value_old v_old vs_old old_vpred old_v b_values "
+    "rollout_values prev_values",
+    "old_log_probs": "old_log_prob old_logp old_logprobs old_logprob logp_old logprobs_old "
+    "log_probs_old log_prob_old b_logprobs behaviour_log_probs rollout_log_probs old_lp "
+    "old_action_log_probs",
+    "clip_range": "clip clip_ratio clip_coef clip_eps clip_epsilon clip_param clip_range_vf "
+    "cliprange cliprange_value epsilon eps eps_clip vf_clip_param value_clip",
+    "kl": "kls kl_divergence kl_div approx_kl divergence d",
+    "target": "target_kl kl_target d_targ desired_kl",
+    "estimator": "kl_estimator kl_type",
     "next_values": "next_vals values_next v_next vs_next next_vs next_state_values v_tp1 "
     "next_value_preds",
     "bootstrap": "last_value last_values last_val last_vals next_value next_val final_value "
@@ -44,7 +55,7 @@ SYNONYMS: dict[str, str] = {
     "mask": "loss_mask padding_mask response_mask action_mask attention_mask valid valid_mask",
     "ddof": "correction",
     "eps": "epsilon",
-    "advantages": "advantage adv advs",
+    "advantages": "advantage adv advs b_advantages mb_advantages",
     "logits": "logit action_logits policy_logits pi_logits scores preferences",
     # old and new would not say which of the two the mean is taken under
     "logits_p": "p_logits logits1 logits_1 logits_a",
@@ -84,7 +95,7 @@ SYNONYMS: dict[str, str] = {
     "weights": "weight w psi advantages advantage adv advs returns return ret rets rtgs rtg "
     "returns_to_go rewards_to_go discounted_returns",
     "entropies": "entropy ent ents",
-    "returns": "return ret rets episode_returns total_rewards rewards reward rews r",
+    "returns": "return ret rets b_returns episode_returns total_rewards rewards reward rews r",
     "returns_to_go": "rtgs rtg rewards_to_go reward_to_go return_to_go returns",
     "fraction": "elite_fraction elite_frac frac rho elite_ratio top_fraction",
     "start_steps": "start_step first_steps step_offsets",

@@ -20,10 +20,11 @@ TOPICS = (
     "pathwise",
     "finite_difference",
     "cross_entropy",
+    "ppo",
     "normalization",
+    "optimizers",
     "schedules",
     "initializers",
-    "optimizers",
 )
 
 
