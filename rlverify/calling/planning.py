@@ -169,6 +169,10 @@ def _expression(
                     f"{where} {name}={value!r} came after 'where', wanted True or False."
                 )
             continue
+        if kinds.get(name) == "choice":
+            if type(value) is not str:
+                raise CallError(f"{where} {name}={value!r} came after 'where', wanted a word.")
+            continue
         if name not in numbers or type(value) not in (int, float):
             raise CallError(
                 f"{where} {name}={value!r} came after 'where', wanted a number for one of "

@@ -4,14 +4,22 @@ One entry a mistake, by the id under which the contracts edit it into their refe
 Everything is told in our words; the link is to a thread or commit where it really happened.
 """
 
-from rlverify.citations import estimators, losses, networks, optimizers, policies, returns
+from rlverify.citations import (
+    estimators,
+    grpo,
+    losses,
+    networks,
+    optimizers,
+    policies,
+    returns,
+)
 from rlverify.citations.record import Citation
 
 __all__ = ["CITATIONS", "LEFT_OUT", "Citation", "citation"]
 
 CITATIONS: dict[str, Citation] = {
     entry.id: entry
-    for module in (returns, policies, losses, networks, estimators, optimizers)
+    for module in (returns, policies, losses, networks, estimators, optimizers, grpo)
     for entry in module.ENTRIES
 }
 
@@ -28,24 +36,21 @@ LEFT_OUT = {
     "C19": "normalised and real values mixed in a clipped loss; it belongs to ppo",
     "D15": "the entropy added to the reward: another objective; no loss here takes rewards",
     "D19": "the entropy of heads that are not used; no policy here has several",
-    "E1-E4": "the clipped ratio; they belong to ppo",
     "E8": "advantages that are normalised and not used: what a program passes on",
-    "E9": "the deviation of one element; both twins refuse it (see the bad inputs)",
     "E14-E17": "over which batch, and in which branch, a program normalises",
     "E19-E26": "the clipped loss of the critic; they belong to ppo",
-    "E28-E35": "KL estimates, early stop, penalty, diagnostics; they belong to ppo",
+    "E28-E31": "KL estimates, early stop, penalty; they belong to ppo",
+    "E33-E35": "adaptive penalty, diagnostics; they belong to ppo",
     "E38-E42": "clipping of gradients, recurrent replay: of whole updates",
     "E44-E47": "resampling, samplers and optimisers: of whole updates",
-    "K1-K3": "the KL term of a loss; they belong to grpo",
+    "K2": "no reference policy where β is 0: a crash; both twins leave it unread, with a test",
+    "K3": "the gradient of a right value: what k1 and k3 are in the mean; a test states it",
     "K7": "the log-ratio clamped against overflow: a convention; it is inferred and named as one",
     "K8": "a difference taken in bfloat16: a rounding, which the bound of bfloat16 catches",
-    "K10-K11": "rewards of groups; they belong to grpo",
     "K13": "the same edit as L2: the own return in the mean of the others",
-    "K16": "conventions of aggregation; they are inferred and named as such",
-    "K18": "the same edit as E13: masked from the sum, counted in the denominator",
-    "K20-K21": "ratios of whole sequences; they belong to grpo",
-    "K26": "the KL of padding leaking into rewards; it belongs to grpo",
-    "K29-K33": "samplers, means over ranks, the critic's scale: of whole updates",
+    "K29": "log-probabilities of a filtered sampler: what a program hands over",
+    "K32": "means of means over ranks; the same edit as K17",
+    "K33": "the scale of the critic's loss: of whole updates",
     "L1": "a convention (with γᵗ or without); it is inferred and named as one",
     "L5": "the place of ε in RMSprop; it belongs to optimizers",
     "L6": "a convention (the size of Adam's ε); it belongs to optimizers",

@@ -22,6 +22,7 @@ TOPICS = (
     "cross_entropy",
     "schedules",
     "initializers",
+    "grpo",
 )
 
 
