@@ -293,7 +293,7 @@ def grpo_loss(
     if ratio == "sequence":
         log_ratios = (log_ratios.sum(1) / counts.clamp(min=1))[:, None].expand_as(policy)
     ratios = log_ratios.exp()
-    weights = real(advantages.detach(), counts > 0)[:, None]
+    weights = widened(advantages.detach())[0][:, None]
     edge = rounded(clip_range, log_probs.dtype)
     losses = -torch.minimum(ratios * weights, ratios.clamp(1 - edge, 1 + edge) * weights)
     if beta != 0:
