@@ -6,7 +6,7 @@
     source   = an argument of the contract | a source of `rlverify.calling.expression`
              | a number | a quoted string | None | True | False
     output   = "_" | an output of the contract ["=" field or key of the result]
-    fixed    = an argument of the contract "=" number
+    fixed    = an argument of the contract "=" number or quoted word
 
 `compute(rewards, values+bootstrap, done:after, gamma, lam) -> _, advantages` hands four
 things over by position and reads the second of two results; `where gamma=0.99` says what the

@@ -169,7 +169,9 @@ def _expression(
                     f"{where} {name}={value!r} came after 'where', wanted True or False."
                 )
             continue
-        if kinds.get(name) == "choice" and isinstance(value, str):
+        if kinds.get(name) == "choice":
+            if type(value) is not str:
+                raise CallError(f"{where} {name}={value!r} came after 'where', wanted a word.")
             continue
         if name not in numbers or type(value) not in (int, float):
             raise CallError(

@@ -53,8 +53,7 @@ ENTRIES = (
     Citation(
         "E32",
         "kl-reversed",
-        "takes the divergence the wrong way round, KL(new‖old), from actions that the old policy "
-        "drew",
+        "takes the divergence the wrong way round",
         ("vwxyzjn/cleanrl@7dc0baef",),
     ),
     Citation(
@@ -79,7 +78,8 @@ ENTRIES = (
     Citation(
         "K1",
         "penalty-sign",
-        "adds the penalty to what is maximised: the policy is pushed away from the old one",
-        ("volcengine/verl@a65c9157", "volcengine/verl#179"),
+        "adds the penalty to what is maximised: the policy is pushed away from the one that it "
+        "should stay near",
+        ("volcengine/verl@a65c9157", "volcengine/verl#179", "pytorch/rl@96c300322"),
     ),
 )

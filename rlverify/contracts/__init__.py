@@ -21,6 +21,7 @@ TOPICS = (
     "finite_difference",
     "cross_entropy",
     "ppo",
+    "grpo",
     "normalization",
     "optimizers",
     "schedules",
