@@ -31,20 +31,21 @@ FIELDS = tuple(Entry.__dataclass_fields__)
 
 
 def index() -> list[Entry]:
-    """Return an entry for every contract, topic by topic."""
-    # a topic's own file stands before the private ones that hold what it has no room for
-    files = sorted(
-        (Path(__file__).parent / "contracts").glob("*.py"), key=lambda p: p.name[0] == "_"
-    )
+    """Return an entry for every contract, topic by topic, in a topic by name."""
     found: list[Entry] = []
-    for file in files:
+    for file in (Path(__file__).parent / "contracts").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Contract":
                 texts = _texts(node)
                 if len(texts) < len(FIELDS):  # put together when run, so it has to be run
-                    return [Entry(*(getattr(c, name) for name in FIELDS)) for c in contracts()]
+                    found = [Entry(*(getattr(c, name) for name in FIELDS)) for c in contracts()]
+                    return _ordered(found)
                 found.append(Entry(**texts))
-    return sorted(found, key=lambda entry: TOPICS.index(entry.topic))
+    return _ordered(found)
+
+
+def _ordered(entries: list[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (TOPICS.index(entry.topic), entry.name))
 
 
 def _texts(call: ast.Call) -> dict[str, str]:

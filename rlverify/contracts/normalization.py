@@ -294,7 +294,7 @@ SCALE_CONTRACT = Contract(
         Argument("truncated", "flag", "T B"),
         Argument("returns", "float", "B"),
         *state(axes=""),
-        Argument("gamma", "discount"),
+        Argument("gamma", "number"),
         Argument("eps", "number"),
         Argument("clip", "number"),
     ),
