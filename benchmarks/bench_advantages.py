@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from racing import clocked
 from rlverify.fast import advantages as fast
 from rlverify.reference import advantages as reference
 
-pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=2)
+pytestmark = clocked
 
 GAMMA, LAM, N, EPS = 0.99, 0.95, 5, 1e-8
 # what the reference is given: the numbers as float32 holds them

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.distributions import Beta, kl_divergence
 
-from rlverify.contracts.beta import CONTRACTS
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 from rlverify.fast.beta import beta_sample
 
-pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=2)
+TOPIC = "beta"
 
 T = torch.Tensor
 
@@ -18,39 +18,23 @@ def policy(alpha: T, beta: T) -> Beta:
     return Beta(alpha, beta, validate_args=False)
 
 
-def log_prob(alpha: T, beta: T, actions: T) -> T:
+def torch_log_prob(alpha: T, beta: T, actions: T) -> T:
     return policy(alpha, beta).log_prob(actions).sum(-1)
 
 
-def entropy(alpha: T, beta: T) -> T:
+def torch_entropy(alpha: T, beta: T) -> T:
     return policy(alpha, beta).entropy().sum(-1)
 
 
-def divergence(alpha_p: T, beta_p: T, alpha_q: T, beta_q: T) -> T:
+def torch_kl(alpha_p: T, beta_p: T, alpha_q: T, beta_q: T) -> T:
     return kl_divergence(policy(alpha_p, beta_p), policy(alpha_q, beta_q)).sum(-1)
 
 
-PEERS = {"beta_log_prob": log_prob, "beta_entropy": entropy, "beta_kl": divergence}
-RACES = [(contract.name, shape) for contract in CONTRACTS for shape in contract.sizes[1:]]
+PEERS = {"beta_log_prob": torch_log_prob, "beta_entropy": torch_entropy, "beta_kl": torch_kl}
 
 
 def named(value: object) -> str | None:
     return "x".join(map(str, value)) if isinstance(value, tuple) else None
-
-
-@pytest.mark.parametrize(("name", "shape"), RACES, ids=named)
-def test_fast(name: str, shape: tuple[int, ...], race: Callable) -> None:
-    race(name, shape)
-
-
-@pytest.mark.parametrize(("name", "shape"), [r for r in RACES if r[0] in PEERS], ids=named)
-def test_torch_distributions(name: str, shape: tuple[int, ...], race: Callable) -> None:
-    race(name, shape, PEERS[name])
-
-
-@pytest.mark.parametrize(("name", "shape"), RACES, ids=named)
-def test_copy(name: str, shape: tuple[int, ...], race_copy: Callable) -> None:
-    race_copy(name, shape)
 
 
 @pytest.mark.parametrize("peer", [False, True], ids=["fast", "torch.distributions"])

@@ -1,13 +1,12 @@
 """Electing the elite, beside a sort of everything and a copy of the bytes."""
 
 import math
-from collections.abc import Callable
 
-import pytest
 import torch
 
-from rlverify.contracts import find
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 
+TOPIC = "cross_entropy"
 Tensor = torch.Tensor
 
 
@@ -26,20 +25,3 @@ def sorted_steps(returns_to_go: Tensor, mask: Tensor | None, *, fraction: float)
 
 
 PEERS = {"elite_episodes": sorted_episodes, "elite_steps": sorted_steps}
-RUNS = [(name, shape) for name in PEERS for shape in find(name).sizes[1:]]
-IDS = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in RUNS]
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_fast(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape)
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_sorted(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape, PEERS[name])
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_copy(race_copy: Callable, name: str, shape: tuple[int, ...]):
-    race_copy(name, shape)

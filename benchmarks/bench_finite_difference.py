@@ -1,32 +1,15 @@
-"""How long finite differences take: this library, and one gradient by autograd.
+"""How long finite differences take: this library, all points at once, a copy of the bytes.
 
 The objective dominates; what is timed here is a cheap one, so mostly the overhead of a call.
 """
 
 from collections.abc import Callable
 
-import pytest
 import torch
 
-from rlverify.contracts import find
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 
-pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=2)
-
-NAMES = ["forward_difference", "central_difference"]
-SHAPES = find("forward_difference").sizes[1:]
-ids = ["x".join(map(str, shape)) for shape in SHAPES]
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=ids)
-@pytest.mark.parametrize("name", NAMES)
-def test_fast(name: str, shape: tuple[int, ...], race: Callable) -> None:
-    race(name, shape)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=ids)
-@pytest.mark.parametrize("name", NAMES)
-def test_copy(name: str, shape: tuple[int, ...], race_copy: Callable) -> None:
-    race_copy(name, shape)
+TOPIC = "finite_difference"
 
 
 def batched(objective: Callable, parameters: torch.Tensor, *, step: float) -> torch.Tensor:
@@ -38,6 +21,4 @@ def batched(objective: Callable, parameters: torch.Tensor, *, step: float) -> to
     return (ahead - behind) / (2 * step)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=ids)
-def test_batched(shape: tuple[int, ...], race: Callable) -> None:
-    race("central_difference", shape, batched)
+PEERS = {"central_difference": batched}

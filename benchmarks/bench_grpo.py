@@ -1,12 +1,11 @@
 """Advantages of groups and losses over tokens, beside what people write and a copy of the bytes."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 
-from rlverify.contracts import find
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 
+TOPIC = "grpo"
 Tensor = torch.Tensor
 
 
@@ -15,6 +14,8 @@ def looped_advantages(
 ) -> Tensor:
     """Go through the groups by number, as verl does."""
     assert scale == "group"
+    if len(rewards) > 16384:
+        pytest.skip("a loop over 32 768 groups, each of which reads the whole batch")
     advantages = torch.empty_like(rewards)
     for number in group_ids.unique():
         own = group_ids == number
@@ -64,22 +65,3 @@ PEERS = {
     "kl_penalized_rewards": textbook_rewards,
     "grpo_loss": textbook_loss,
 }
-RUNS = [(name, shape) for name in PEERS for shape in find(name).sizes[1:]]
-IDS = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in RUNS]
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_fast(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape)
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_peer(race: Callable, name: str, shape: tuple[int, ...]):
-    if name == "group_advantages" and shape[0] > 16384:
-        pytest.skip("a loop over 32 768 groups, each of which reads the whole batch")
-    race(name, shape, PEERS[name])
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_copy(race_copy: Callable, name: str, shape: tuple[int, ...]):
-    race_copy(name, shape)

@@ -1,32 +1,14 @@
 """How long perceptrons take: this library, torch.nn with autograd, torch.func, a copy."""
 
 import warnings
-from collections.abc import Callable
 from itertools import pairwise
 
-import pytest
 import torch
 
-from rlverify.contracts import find
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 from rlverify.fast import networks as fast
 
-pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=2)
-
-NAMES = ["mlp_forward", "mlp_backward", "mlp_jvp"]
-SHAPES = find("mlp_forward").sizes[1:]
-ids = ["x".join(map(str, shape)) for shape in SHAPES]
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=ids)
-@pytest.mark.parametrize("name", NAMES)
-def test_fast(name: str, shape: tuple[int, ...], race: Callable) -> None:
-    race(name, shape)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=ids)
-@pytest.mark.parametrize("name", NAMES)
-def test_copy(name: str, shape: tuple[int, ...], race_copy: Callable) -> None:
-    race_copy(name, shape)
+TOPIC = "networks"
 
 
 MODULES: dict[tuple, torch.nn.Module] = {}
@@ -102,15 +84,8 @@ def torch_jvp(
         return torch.func.jvp(forward, (parameters,), (tangents,))[1]
 
 
-PEERS = [
-    ("mlp_forward", torch_nn),
-    ("mlp_backward", torch_autograd),
-    ("mlp_backward", torch_vjp),
-    ("mlp_jvp", torch_jvp),
-]
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=ids)
-@pytest.mark.parametrize(("name", "peer"), PEERS, ids=[peer.__name__ for _, peer in PEERS])
-def test_peer(name: str, peer: Callable, shape: tuple[int, ...], race: Callable) -> None:
-    race(name, shape, peer)
+PEERS = {
+    "mlp_forward": torch_nn,
+    "mlp_backward": (torch_autograd, torch_vjp),
+    "mlp_jvp": torch_jvp,
+}

@@ -1,20 +1,14 @@
 """Optimisers, beside torch.optim's functions and a copy of the bytes."""
 
-from collections.abc import Callable
-
-import pytest
 import torch
 from torch.optim.adam import adam as torch_adam
 from torch.optim.rmsprop import rmsprop as torch_rmsprop
 from torch.optim.sgd import sgd as torch_sgd
 
-from rlverify.contracts import find
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 
+TOPIC = "optimizers"
 Tensor = torch.Tensor
-NAMES = ("sgd", "adam", "rmsprop", "clip_grad_norm")
-RUNS = [(name, shape) for name in NAMES for shape in find(name).sizes[1:]]
-IDS = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in RUNS]
-runs = pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
 
 
 class Updated:
@@ -74,18 +68,3 @@ PEERS = {
     "rmsprop": torchs_rmsprop,
     "clip_grad_norm": textbook_clip,
 }
-
-
-@runs
-def test_fast(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape)
-
-
-@runs
-def test_torch(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape, PEERS[name])
-
-
-@runs
-def test_copy(race_copy: Callable, name: str, shape: tuple[int, ...]):
-    race_copy(name, shape)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from racing import clocked
 from rlverify.fast import returns as fast
 from rlverify.fast.scan import STRATEGIES, reverse_linear_recurrence
 from rlverify.reference import returns as reference
 
-pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=2)
+pytestmark = clocked
 
 GAMMA, LAM, N = 0.99, 0.95, 5
 # what the reference is given: the numbers as float32 holds them

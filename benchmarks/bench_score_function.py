@@ -1,12 +1,10 @@
 """Score-function losses and REINFORCE weights, beside what people write and a copy of the bytes."""
 
-from collections.abc import Callable
-
-import pytest
 import torch
 
-from rlverify.contracts import find
+from racing import test_copy, test_fast, test_peer  # noqa: F401
 
+TOPIC = "score_function"
 Tensor = torch.Tensor
 
 
@@ -64,20 +62,3 @@ PEERS = {
     "entropy_bonus": textbook_entropy,
     "reinforce_weights": textbook_weights,
 }
-RUNS = [(name, shape) for name in PEERS for shape in find(name).sizes[1:]]
-IDS = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in RUNS]
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_fast(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape)
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_textbook(race: Callable, name: str, shape: tuple[int, ...]):
-    race(name, shape, PEERS[name])
-
-
-@pytest.mark.parametrize(("name", "shape"), RUNS, ids=IDS)
-def test_copy(race_copy: Callable, name: str, shape: tuple[int, ...]):
-    race_copy(name, shape)

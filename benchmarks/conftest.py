@@ -16,13 +16,31 @@ import torch
 
 from rlverify.checking import judge_case, truth
 from rlverify.comparison import rounded
-from rlverify.contracts import find
+from rlverify.contracts import contracts, find
 from rlverify.twinning import Canonical, as_torch
 
 SHAPES = [(128, 8), (2048, 1), (2048, 8), (128, 4096), (1024, 256)]
 GAMMA, LAM = 0.99, 0.95
 JUDGED_COLUMNS = 4  # the reference takes microseconds an element
 UNIT = float(np.finfo(np.float32).eps) / 2
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Spread the races of `racing` over the contracts of a module's TOPIC and over its PEERS."""
+    if metafunc.function.__module__ != "racing":
+        return
+    module, names = metafunc.module, ["name", "shape"]
+    raced = [c for c in contracts() if c.topic == module.TOPIC and c.fast is not None]
+    assert raced, f"{module.TOPIC} is no topic with fast versions"
+    runs = [(c.name, shape) for c in raced for shape in c.sizes[1:]]
+    ids = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in runs]
+    if "peer" in metafunc.fixturenames:
+        names = ["name", "peer", "shape"]
+        assert set(module.PEERS) <= {c.name for c in raced}, "a peer of no contract of the topic"
+        peers = {k: v if isinstance(v, tuple) else (v,) for k, v in module.PEERS.items()}
+        runs = [(name, peer, shape) for name, shape in runs for peer in peers.get(name, ())]
+        ids = [f"{n}-{peer.__name__}-{'x'.join(map(str, shape))}" for n, peer, shape in runs]
+    metafunc.parametrize(names, runs, ids=ids)
 
 
 class Recording(NamedTuple):

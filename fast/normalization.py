@@ -16,6 +16,7 @@ precision is computed in float32 and rounded once; a state kept in it counts to 
 2048 (float16) and is refused beyond: keep states in float32 or float64.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -35,7 +36,8 @@ class RunningMoments(NamedTuple):
         variance: of each component, squares divided by the count, [D].
     """
 
-    count: torch.Tensor
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: torch.Tensor  # type: ignore[assignment]
     mean: torch.Tensor
     variance: torch.Tensor
 
@@ -53,7 +55,7 @@ class ScaledRewards(NamedTuple):
 
     rewards: torch.Tensor
     returns: torch.Tensor
-    count: torch.Tensor
+    count: torch.Tensor  # type: ignore[assignment]
     mean: torch.Tensor
     variance: torch.Tensor
 
@@ -98,7 +100,7 @@ def _moments(joined: Spread, dtype: torch.dtype) -> RunningMoments:
     return RunningMoments(total.to(dtype), mean.to(dtype), variance.to(dtype))
 
 
-def _prefixes(rows: Spread) -> Spread:
+def _prefixes(rows: Iterable[torch.Tensor]) -> Spread:
     """Return the moments of all rows up to each: the joining is associative, so by doubling."""
     n, mean, spread = rows
     window = 1
@@ -350,7 +352,7 @@ def scale_rewards(
     counts = each.expand(len(rewards))
     start = _state(count, mean, variance)
     rows_of = zip(start, (counts, means, spreads), strict=True)
-    n, center, spread = _prefixes(tuple(torch.cat([s[None], row]) for s, row in rows_of))
+    n, center, spread = _prefixes(torch.cat([s[None], row]) for s, row in rows_of)
     moments = _moments((n[-1], center[-1], spread[-1]), dtype)
     deviation = (spread[1:] / n[1:] + rounded(eps, dtype)).sqrt()
     limit = rounded(clip, dtype)

@@ -33,7 +33,8 @@ class RunningMoments(NamedTuple):
         variance: of each component, squares divided by the count, [D].
     """
 
-    count: np.ndarray
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: np.ndarray  # type: ignore[assignment]
     mean: np.ndarray
     variance: np.ndarray
 
@@ -51,7 +52,7 @@ class ScaledRewards(NamedTuple):
 
     rewards: np.ndarray
     returns: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]
     mean: np.ndarray
     variance: np.ndarray
 

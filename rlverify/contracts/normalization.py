@@ -1,5 +1,7 @@
 """Contracts of the topic `normalization`: running moments, and what is scaled by them."""
 
+from typing import Any
+
 import numpy as np
 
 from rlverify.contract import Argument, BadInput, Case, Contract, Convention, Example, KnownBug
@@ -263,7 +265,7 @@ NORMALIZE_CONTRACT = Contract(
     good=Case({**SEEN.arguments}, label="good"),
 )  # fmt: skip
 
-STREAM = {
+STREAM: dict[str, Any] = {
     "rewards": np.array([[2.0, 0.0], [-1.0, 4.0], [3.0, 0.0]]),
     "terminated": np.array([[True, False], [False, False], [False, False]]),
     "truncated": np.array([[False, False], [False, True], [False, False]]),
