@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 
 from rlverify.errors import layer_parameters
+from rlverify.fast._steps import widened
 from rlverify.fast.categorical import (
     categorical_entropy,
     categorical_log_prob,
@@ -32,6 +33,11 @@ Trace = Callable[[str, dict[str, Any]], dict[str, Any]]
 def untraced(stage: str, outputs: dict[str, Any]) -> dict[str, Any]:
     """Go on with what the stage made."""
     return outputs
+
+
+def constants(*arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return arrays in the dtype they are computed in, without their history."""
+    return widened(*(array.detach() for array in arrays))
 
 
 class Parts(NamedTuple):
