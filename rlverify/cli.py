@@ -197,6 +197,10 @@ def bias(
             "if none is given.",
         ),
     ] = None,
+    family: Annotated[
+        str,
+        typer.Option(metavar="FAMILY", help="Which table: policy-gradient, or grpo's variants."),
+    ] = "policy-gradient",
     mdp: Annotated[
         str | None,
         typer.Option(metavar="PROCESS", help="Such as 'corridor(3)', FILE.npz or FILE.json."),
@@ -207,10 +211,16 @@ def bias(
     behaviour: Annotated[
         str | None, typer.Option(metavar="POLICY", help="The policy that acts, if it is another.")
     ] = None,
-    horizon: Annotated[int, typer.Option(metavar="H", min=1, help="Number of steps.")] = 3,
-    gamma: Annotated[str, typer.Option(metavar="1/2", help="Discount.")] = "1/2",
+    horizon: Annotated[
+        int | None, typer.Option(metavar="H", min=1, help="Number of steps, 3; 2 for grpo.")
+    ] = None,
+    gamma: Annotated[
+        str | None, typer.Option(metavar="1/2", help="Discount, 1/2; 1 for grpo.")
+    ] = None,
     lam: Annotated[str, typer.Option(metavar="1/2", help="λ of generalised advantages.")] = "1/2",
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Trajectories in a batch.")] = 4,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Trajectories in a batch, 4.")
+    ] = None,
     critic: Annotated[
         str,
         typer.Option(metavar="CRITIC", help="exact, zero, +1/2 (exact plus that), or a file."),
@@ -250,8 +260,8 @@ def bias(
     return _status(
         commanding.run(
             desk, target,
-            mdp=mdp, policy=policy, behaviour=behaviour, horizon=horizon, gamma=gamma, lam=lam,
-            batch=batch, critic=critic, bootstrap=bootstrap, exact=rational,
+            family=family, mdp=mdp, policy=policy, behaviour=behaviour, horizon=horizon,
+            gamma=gamma, lam=lam, batch=batch, critic=critic, bootstrap=bootstrap, exact=rational,
             aim=aim, call=call, arrays=arrays, layout=layout, time_limit=time_limit,
         )
     )  # fmt: skip

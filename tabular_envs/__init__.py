@@ -10,6 +10,7 @@ from rlverify.tabular_envs.environments import (
     cliff,
     corridor,
     grid,
+    sentences,
     two_button_game,
 )
 from rlverify.tabular_envs.exact import (
@@ -61,6 +62,7 @@ __all__ = [
     "policy_values",
     "register_environments",
     "rock_paper_scissors",
+    "sentences",
     "two_button_game",
     "visitation",
 ]

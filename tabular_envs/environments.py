@@ -222,3 +222,43 @@ def _neighbour(cell: int, move: int, rows: int, columns: int) -> int:
     down, right = MOVES[move]
     row = min(max(row + down, 0), rows - 1)
     return row * columns + min(max(column + right, 0), columns - 1)
+
+
+def sentences(words: int, length: int, *, seed: int = 0) -> FiniteMDP:
+    """Sentences over a small vocabulary, written word by word; each pays when it is complete.
+
+    What stands so far is the state, so a policy may say anything anywhere. A sentence is complete
+    with the end token (action 0), or with its last possible word; sentences differ in length.
+    The n sentences pay 0, 1, …, n − 1, in an order that the seed shuffles.
+
+    Args:
+        words: number of words beside the end token, at least 1.
+        length: largest number of tokens, at least 1.
+        seed: of the order in which the sentences pay.
+
+    Returns:
+        A state for each beginning of fewer than `length` words, shorter ones first, and the end;
+        words + 1 actions.
+
+    Raises:
+        TypeError, ValueError: an argument is no integer in its range.
+    """
+    arguments = Arguments("sentences", np.ndarray)
+    arguments.count("words", words, least=1)
+    arguments.count("length", length, least=1)
+    arguments.count("seed", seed, least=0)
+    levels = [words**level for level in range(length)]
+    beginnings = sum(levels)
+    builder = _Builder(beginnings + 1, words + 1)
+    # one sentence ends after each beginning, and those of full length need no end token
+    pay = iter(np.random.default_rng(seed).permutation(beginnings + levels[-1] * words))
+    for state in range(beginnings):
+        builder.add(state, 0, beginnings, reward=float(next(pay)), ends=True)
+        for word in range(1, words + 1):
+            longer = words * state + word  # as the children of a node in a heap are numbered
+            if longer < beginnings:
+                builder.add(state, word, longer, reward=0)
+            else:
+                builder.add(state, word, beginnings, reward=float(next(pay)), ends=True)
+    builder.rest(beginnings)
+    return builder.build(f"sentences({words}, {length}, seed={seed})")

@@ -11,14 +11,21 @@ from typing import Any
 
 import gymnasium
 
-from rlverify.tabular_envs.environments import chain, cliff, corridor, grid, two_button_game
+from rlverify.tabular_envs.environments import (
+    chain,
+    cliff,
+    corridor,
+    grid,
+    sentences,
+    two_button_game,
+)
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 from rlverify.tabular_envs.garnet import garnet
 from rlverify.tabular_envs.tabular_env import TabularEnv, TabularVectorEnv
 
 BUILDERS: dict[str, Callable[..., FiniteMDP]] = {
     function.__name__: function
-    for function in (two_button_game, chain, corridor, grid, cliff, garnet)
+    for function in (two_button_game, chain, corridor, grid, cliff, sentences, garnet)
 }
 
 # id: (builder, its arguments, time limit)

@@ -809,7 +809,8 @@ def test_the_document_shows_what_the_command_prints(run: Any, command: str, show
 def test_every_estimator_is_in_the_document():
     text = (ROOT / "docs" / "bias.md").read_text(encoding="utf-8")
     report = rlverify.bias(behaviour="uniform")
-    for item in (*estimators(rlverify.bias().situation), *report.findings):
+    variants = rlverify.bias(family="grpo").findings
+    for item in (*estimators(rlverify.bias().situation), *report.findings, *variants):
         assert item.name in text
 
 

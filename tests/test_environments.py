@@ -18,6 +18,7 @@ from rlverify.tabular_envs.environments import (
     cliff,
     corridor,
     grid,
+    sentences,
     two_button_game,
 )
 from rlverify.tabular_envs.exact import objective
@@ -38,6 +39,7 @@ BUILT = {
     "grid": grid(3, 4),
     "slippery grid": grid(2, 3, 0.125),
     "cliff": cliff(),
+    "sentences": sentences(2, 3),
     "garnet": garnet(7, 2, 3, seed=0, ending=0.25),
     "garnet of one": garnet(1, 1, 1, seed=0),
 }
@@ -114,6 +116,23 @@ def test_corridor_by_hand():
     assert outcomes(mdp, 1, 0) == {0: (1, -1, False)}
     assert outcomes(mdp, 1, 1) == {2: (1, -1, False)}
     assert outcomes(mdp, 2, 1) == {3: (1, -1, True)}
+
+
+def test_sentences_by_hand():
+    # states 0 "", 1 "a", 2 "b", 3 the end; tokens 0 end, 1 a, 2 b
+    mdp = sentences(2, 2, seed=3)
+    assert outcomes(mdp, 0, 1) == {1: (1, 0, False)}
+    assert outcomes(mdp, 0, 2) == {2: (1, 0, False)}
+    complete = [(0, 0), *product((1, 2), range(3))]
+    paid = []
+    for state, token in complete:
+        ((after, (chance, reward, ends)),) = outcomes(mdp, state, token).items()
+        assert (after, chance, ends) == (3, 1, True)
+        paid.append(reward)
+    assert sorted(paid) == list(range(7))
+    assert (mdp.reward != sentences(2, 2).reward).any()
+    assert sentences(1, 3).states == 4
+    assert sentences(3, 2).states == 5
 
 
 def test_grid_by_hand():
@@ -202,6 +221,10 @@ REFUSALS = {
     ),
     "slip": (lambda: grid(2, 2, 1.5), "grid: slip came as 1.5, wanted a number in [0, 1]."),
     "cliff": (lambda: cliff(4, 2), "cliff: columns came as 2, wanted an integer of at least 3."),
+    "sentences": (
+        lambda: sentences(0, 2),
+        "sentences: words came as 0, wanted an integer of at least 1.",
+    ),
     "branching": (
         lambda: garnet(2, 1, 3, seed=0),
         "garnet: branching came as 3 of 2 states, wanted at most as many as there are states, "

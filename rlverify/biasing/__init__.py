@@ -17,8 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from rlverify.biasing import preparation
 from rlverify.biasing.estimation import Estimator, estimators
+from rlverify.biasing.grouping import variants
 from rlverify.biasing.measurement import TARGETS, Finding, batches, measure, measured
 from rlverify.biasing.situation import Situation
 from rlverify.calling import CallError
@@ -26,7 +29,12 @@ from rlverify.settings import nearest
 
 __all__ = ["Finding", "Report", "Situation", "bias"]
 
-HORIZON, GAMMA, LAM, BATCH = 3, "1/2", "1/2", 4
+LAM = "1/2"
+# what the suite brings, and where it shows; answers of several lengths to one prompt for GRPO
+FAMILIES: dict[str, tuple[Callable[[Situation], tuple[Estimator, ...]], dict[str, Any]]] = {
+    "policy-gradient": (estimators, {"mdp": None, "horizon": 3, "gamma": "1/2", "batch": 4}),
+    "grpo": (variants, {"mdp": "sentences(2, 2)", "horizon": 2, "gamma": "1", "batch": 4}),
+}
 TIME_LIMIT = 10.0
 BATCHES = 5000  # of an estimator that nobody asked for by name; some seconds in fractions
 MEMORY_LIMIT = 4 * 2**30
@@ -65,13 +73,14 @@ class Report:
 def bias(
     function: Callable[..., Any] | str | None = None,
     *,
+    family: str = "policy-gradient",
     mdp: Any = None,
     policy: Any = None,
     behaviour: Any = None,
-    horizon: int = HORIZON,
-    gamma: Any = GAMMA,
+    horizon: int | None = None,
+    gamma: Any = None,
     lam: Any = LAM,
-    batch: int = BATCH,
+    batch: int | None = None,
     critic: Any = "exact",
     bootstrap: bool = False,
     exact: bool | None = None,
@@ -93,7 +102,10 @@ def bias(
     Args:
         function: a loss, weights or a gradient; or `MODULE:FUNCTION`, `FILE.py:FUNCTION`, which
             then runs in a process of its own; or the name of an estimator of the suite; or None.
-        mdp: a `FiniteMDP`, `FILE.npz`, `FILE.json`, or a process such as `corridor(3)`.
+        family: which estimators of the suite: `policy-gradient`, or `grpo` for GRPO's variants,
+            the trajectories of a batch being the answers to one prompt.
+        mdp: a `FiniteMDP`, `FILE.npz`, `FILE.json`, or a process such as `corridor(3)`; None
+            here and below: as the family has it (`FAMILIES`).
         policy: probabilities [S, A], `FILE.npy`, `FILE.json`, `uniform` or `slanted`; whether
             they are floats or fractions decides the arithmetic.
         behaviour: the policy that acts, likewise; None for the policy itself.
@@ -126,12 +138,17 @@ def bias(
     if aim not in TARGETS or not aim:
         wanted = ", ".join(key for key in TARGETS if key)
         raise ValueError(f"aim came as {aim!r}, wanted one of {wanted}.")
+    if family not in FAMILIES:
+        raise ValueError(f"family came as {family!r}, wanted one of {', '.join(FAMILIES)}.")
     say = advance or (lambda _: None)
+    given = {"mdp": mdp, "horizon": horizon, "gamma": gamma, "batch": batch}
+    listed, usual = FAMILIES[family]
+    asked = {name: usual[name] if item is None else item for name, item in given.items()}
     situation, notes = preparation.situation(
-        mdp=mdp, policy_=policy, behaviour=behaviour, horizon=horizon, gamma=gamma, lam=lam,
-        batch=batch, critic_=critic, bootstrap=bootstrap, exact=exact,
+        policy_=policy, behaviour=behaviour, lam=lam, critic_=critic, bootstrap=bootstrap,
+        exact=exact, **asked,
     )  # fmt: skip
-    brought = estimators(situation)
+    brought = listed(situation)
     chosen: Estimator | None = None
     if isinstance(function, str) and ":" not in function:
         chosen = next((item for item in brought if item.name == function), None)
@@ -144,7 +161,7 @@ def bias(
     findings, trajectories = [], situation.trajectories.probabilities.size
     for item in brought if table else [item for item in brought if item is chosen]:
         say(item.name)
-        count = batches(situation) if item.coupled else 1
+        count = batches(situation, ordered=item.ordered) if item.coupled else 1
         if count > BATCHES and item.name != function:
             notes += (
                 f"{item.name} is left out: {situation.batch} of {trajectories} trajectories make "
@@ -160,9 +177,21 @@ def bias(
     say(str(function))
     options = {"call": call, "arrays": arrays, "layout": layout}
     finding, failure = _strange(situation, function, aim, time_limit, memory_limit, options)
+    if finding is not None and family == "grpo":
+        finding = _as_a_variant(finding, findings)
     return Report(
         situation, tuple(findings), finding, own=True, aim=aim, failure=failure, notes=notes
     )
+
+
+def _as_a_variant(found: Finding, variants_found: list[Finding]) -> Finding:
+    """Say which biased variant has the same mean, if one has."""
+    for variant in variants_found:
+        gap = np.abs(found.expectation.mean - variant.expectation.mean.astype(np.float64))
+        if not variant.unbiased and bool((gap <= found.allowed + variant.allowed).all()):
+            told = f"its mean is that of {variant.name}: {variant.sentence}"
+            return replace(found, diagnosis=told)
+    return found
 
 
 def _diagnosed(situation: Situation, stranger: Any, found: Finding) -> Finding:

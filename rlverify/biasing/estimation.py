@@ -30,6 +30,8 @@ class Estimator:
         sentence: what it is.
         weights: computes them, [H, N] or what broadcasts to it.
         coupled: whether the weights of a trajectory depend on the rest of its batch.
+        ordered: whether they depend on the order in the batch too.
+        rational: whether they are fractions where the numbers of the situation are.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Estimator:
     sentence: str
     weights: Weights
     coupled: bool = False
+    ordered: bool = False
+    rational: bool = True
 
     def estimate(self, recorded: Recorded) -> Any:
         """Return one estimate a trajectory, [N, P], or one of the batch, [P]."""

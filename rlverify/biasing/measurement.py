@@ -128,12 +128,15 @@ def measured(
 
 def measure(situation: Situation, estimator: Estimator) -> Finding:
     """Find out about an estimator that the suite brings."""
+    if situation.exact and not estimator.rational:
+        situation = situation.floating()
     every = situation.recorded
     shared: dict[str, Any] = {"horizon": situation.horizon, "behaviour": situation.behaviour}
     if estimator.coupled:
         expectation = exact_group_expectation(
             lambda found: estimator.estimate(type(every)(situation, found)),
-            situation.mdp, situation.policy, group=situation.batch, **shared,
+            situation.mdp, situation.policy, group=situation.batch,
+            ordered=estimator.ordered, **shared,
         )  # fmt: skip
     else:
         # the situation has them already
@@ -146,9 +149,11 @@ def measure(situation: Situation, estimator: Estimator) -> Finding:
     )
 
 
-def batches(situation: Situation) -> int:
-    """Return the number of batches, the order left aside."""
+def batches(situation: Situation, *, ordered: bool = False) -> int:
+    """Return the number of batches, the order left aside if it does not matter."""
     count = situation.trajectories.probabilities.size
+    if ordered:
+        return int(count**situation.batch)
     return math.comb(count + situation.batch - 1, situation.batch)
 
 
@@ -216,7 +221,7 @@ def named_factor(value: Fraction | None, situation: Situation, samples: int) -> 
     if gamma not in (0, 1):
         meanings |= {"γ": gamma, "1/γ": 1 / gamma}
     if h > 1:
-        meanings |= {"1/H": Fraction(1, h), "H": Fraction(h)}
+        meanings |= {"1/H": Fraction(1, h), "H": Fraction(h), "(N−1)/NH": Fraction(n - 1, n * h)}
     if value in (0, 1, -1):
         return str(value)
     found = [name for name, meant in meanings.items() if meant == value]

@@ -17,12 +17,20 @@ from jaxtyping import Float
 from rlverify.biasing.situation import Situation
 from rlverify.rationalization import lifted_entries, rational_policy, require_policy
 from rlverify.settings import nearest
-from rlverify.tabular_envs.environments import chain, cliff, corridor, grid, two_button_game
+from rlverify.tabular_envs.environments import (
+    chain,
+    cliff,
+    corridor,
+    grid,
+    sentences,
+    two_button_game,
+)
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 from rlverify.tabular_envs.garnet import garnet
 
 PROCESSES: dict[str, Callable[..., FiniteMDP]] = {
-    item.__name__: item for item in (chain, cliff, corridor, garnet, grid, two_button_game)
+    item.__name__: item
+    for item in (chain, cliff, corridor, garnet, grid, sentences, two_button_game)
 }
 # two states, a transition that ends; no two rewards are alike and none is 0, so that a
 # mistake in any of them shows, and on it variance falls from baseline to better baseline
