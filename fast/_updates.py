@@ -11,11 +11,11 @@ in closed form here too: a graph would have to be recorded for every mini-batch.
 in the dtype of its arrays, so an update widens them first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from rlverify.errors import layer_parameters
 from rlverify.fast._steps import widened
@@ -38,6 +38,15 @@ def untraced(stage: str, outputs: dict[str, Any]) -> dict[str, Any]:
 def constants(*arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return arrays in the dtype they are computed in, without their history."""
     return widened(*(array.detach() for array in arrays))
+
+
+def mini_batches(
+    permutations: Int[torch.Tensor, "E N"], size: int
+) -> Iterator[tuple[str, Int[torch.Tensor, "M"]]]:
+    """Yield name and samples of every mini-batch; the last of an epoch may be smaller."""
+    for epoch, order in enumerate(permutations, start=1):
+        for batch, start in enumerate(range(0, len(order), size), start=1):
+            yield f"epoch {epoch}, mini-batch {batch}: ", order[start : start + size]
 
 
 class Parts(NamedTuple):

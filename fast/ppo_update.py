@@ -13,7 +13,6 @@ otherwise. Both run through named stages, which a `trace` may look at and answer
 precision is widened once and the results are rounded once, at the end.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from jaxtyping import Float, Int
 
 from rlverify.errors import Arguments, layer_parameters
 from rlverify.fast._states import below_one
-from rlverify.fast._updates import Trace, constants, evaluate, gradient, untraced
+from rlverify.fast._updates import Trace, constants, evaluate, gradient, mini_batches, untraced
 from rlverify.fast.advantages import normalize_advantages
 from rlverify.fast.networks import mlp_backward, mlp_forward
 from rlverify.fast.optimizers import adam, clip_grad_norm
@@ -66,15 +65,6 @@ class ValueUpdate(NamedTuple):
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
     count: Float[torch.Tensor, ""]
-
-
-def _mini_batches(
-    permutations: Int[torch.Tensor, "E N"], size: int
-) -> Iterator[tuple[str, Int[torch.Tensor, "M"]]]:
-    """Yield name and samples of every mini-batch; the last of an epoch may be smaller."""
-    for epoch, order in enumerate(permutations, start=1):
-        for batch, start in enumerate(range(0, len(order), size), start=1):
-            yield f"epoch {epoch}, mini-batch {batch}: ", order[start : start + size]
 
 
 def _surrogate_slopes(
@@ -243,7 +233,7 @@ def ppo_update(
         (actions,) = constants(actions)
     kl = stop = parameters.new_zeros(())
     steps = 0
-    for stage, rows in _mini_batches(permutations, minibatch_size):
+    for stage, rows in mini_batches(permutations, minibatch_size):
         weights = advantages[rows]
         if normalize:
             weights = normalize_advantages(weights, None, ddof=ddof, eps=advantage_eps)
@@ -373,7 +363,7 @@ def value_update(
         critic_parameters, inputs, returns, first, second
     )
     network: dict[str, Any] = {"sizes": critic_sizes, "activation": activation}
-    for stage, rows in _mini_batches(permutations, minibatch_size):
+    for stage, rows in mini_batches(permutations, minibatch_size):
         values = mlp_forward(parameters, inputs[rows], **network)[:, 0]
         values = trace(stage + "evaluate", {"values": values})["values"]
         cotangents = _value_slopes(values, values, returns[rows], None)[:, None]

@@ -10,11 +10,11 @@ entropies and values has the gradient  Σₙ (∂L/∂log πₙ ∇log πₙ + �
 which `gradient` computes from the three derivatives without any automatic differentiation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from rlverify.errors import layer_parameters
 from rlverify.reference.categorical import (
@@ -31,6 +31,15 @@ Trace = Callable[[str, dict[str, Any]], dict[str, Any]]
 def untraced(stage: str, outputs: dict[str, Any]) -> dict[str, Any]:
     """Go on with what the stage made."""
     return outputs
+
+
+def mini_batches(
+    permutations: Int[np.ndarray, "E N"], size: int
+) -> Iterator[tuple[str, Int[np.ndarray, "M"]]]:
+    """Yield name and samples of every mini-batch; the last of an epoch may be smaller."""
+    for epoch, order in enumerate(permutations, start=1):
+        for batch, start in enumerate(range(0, len(order), size), start=1):
+            yield f"epoch {epoch}, mini-batch {batch}: ", order[start : start + size]
 
 
 class Parts(NamedTuple):

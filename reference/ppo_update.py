@@ -12,7 +12,6 @@ that of A2C; all that PPO does otherwise happens after the first step.
 otherwise. Both run through named stages, which a `trace` may look at and answer for.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from rlverify.errors import Arguments, layer_parameters
 from rlverify.reference._functions import reached
 from rlverify.reference._reductions import scalar
 from rlverify.reference._states import below_one
-from rlverify.reference._updates import Trace, evaluate, gradient, untraced
+from rlverify.reference._updates import Trace, evaluate, gradient, mini_batches, untraced
 from rlverify.reference.advantages import normalize_advantages
 from rlverify.reference.networks import mlp_backward, mlp_forward
 from rlverify.reference.optimizers import adam, clip_grad_norm
@@ -66,15 +65,6 @@ class ValueUpdate(NamedTuple):
     first: Float[np.ndarray, "P"]
     second: Float[np.ndarray, "P"]
     count: Float[np.ndarray, ""]
-
-
-def _mini_batches(
-    permutations: Int[np.ndarray, "E N"], size: int
-) -> Iterator[tuple[str, Int[np.ndarray, "M"]]]:
-    """Yield name and samples of every mini-batch; the last of an epoch may be smaller."""
-    for epoch, order in enumerate(permutations, start=1):
-        for batch, start in enumerate(range(0, len(order), size), start=1):
-            yield f"epoch {epoch}, mini-batch {batch}: ", order[start : start + size]
 
 
 def _surrogate_slopes(
@@ -242,7 +232,7 @@ def ppo_update(
 
     trace = untraced if trace is None else trace
     steps, kl, stop = 0, 0, 0
-    for stage, rows in _mini_batches(permutations, minibatch_size):
+    for stage, rows in mini_batches(permutations, minibatch_size):
         weights = advantages[rows]
         if normalize:
             weights = normalize_advantages(weights, None, ddof=ddof, eps=advantage_eps)
@@ -367,7 +357,7 @@ def value_update(
     trace = untraced if trace is None else trace
     parameters = critic_parameters
     network: dict[str, Any] = {"sizes": critic_sizes, "activation": activation}
-    for stage, rows in _mini_batches(permutations, minibatch_size):
+    for stage, rows in mini_batches(permutations, minibatch_size):
         values = mlp_forward(parameters, inputs[rows], **network)[:, 0]
         values = trace(stage + "evaluate", {"values": values})["values"]
         cotangents = _value_slopes(values, values, returns[rows], None)[:, np.newaxis]
