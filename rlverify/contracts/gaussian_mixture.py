@@ -13,7 +13,6 @@ from rlverify.contracts._mixture_cases import (
     GOOD_LINES,
     MIXTURE,
     TWO,
-    bad,
     entropy_cases,
     good,
     in_the_plane,
@@ -29,6 +28,7 @@ from rlverify.contracts._mixture_laws import (
     SAMPLE_LAWS,
     SCORE_LAWS,
 )
+from rlverify.contracts._refusals import instead
 from rlverify.fast import gaussian_mixture as fast
 from rlverify.reference import gaussian_mixture as reference
 
@@ -222,7 +222,7 @@ ENTROPY_CONTRACT = Contract(
     gradients=(),
     known_bugs=ENTROPY_BUGS,
     bad_inputs=(
-        bad("gaussian_mixture_entropy", "mean", "wider", np.zeros((2, 3, 2)), ValueError,
+        instead("gaussian_mixture_entropy", "mean", "wider", np.zeros((2, 3, 2)), ValueError,
             "log_std has shape (2, 3, 1), but mean has shape (2, 3, 2); they must agree."),
         in_the_plane("gaussian_mixture_entropy", "mean", "log_std"),
     ),
@@ -249,8 +249,9 @@ KL_CONTRACT = Contract(
     known_bugs=KL_BUGS,
     conventions=(REVERSED,),
     bad_inputs=(
-        bad("gaussian_mixture_kl", "mean_q", "a component more", np.zeros((2, 3, 1)), ValueError,
-            "mean_q has shape (2, 3, 1), but logits_q has shape (2, 2); they must agree."),
+        instead("gaussian_mixture_kl", "mean_q", "a component more", np.zeros((2, 3, 1)),
+                ValueError,
+                "mean_q has shape (2, 3, 1), but logits_q has shape (2, 2); they must agree."),
     ),
     sizes=SIZES,
     exact=False,
