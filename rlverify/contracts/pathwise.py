@@ -24,8 +24,6 @@ from rlverify.fast import pathwise as fast
 from rlverify.inputs import distinct
 from rlverify.reference import pathwise as reference
 
-SAMPLED = ("normals", "reward_gradients")
-
 # --- inputs --------------------------------------------------------------------------------------
 
 SHAPES = ((1,), (4,), (2, 3), (3, 2), (3, 3), (2, 2), (4, 1), (1, 4), (2, 1, 2), (2, 2, 3))
