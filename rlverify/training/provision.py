@@ -138,14 +138,14 @@ def value_arguments(
     returns = rows(estimates.returns)
     order = task.generator(ORDER, moment.update)
     return {
-        "parameters": state["critic"],
+        "critic_parameters": state["critic"],
         "inputs": rows(rollout.inputs),
         "returns": returns,
         "permutations": permutations(order, settings.epochs, len(returns)),
         "first": state["first"],
         "second": state["second"],
         "count": int(state["count"]),
-        "sizes": task.critic_sizes,
+        "critic_sizes": task.critic_sizes,
         "activation": settings.activation,
         "minibatch_size": settings.minibatch_size,
         "learning_rate": learning_rate(moment, task, twins),
