@@ -59,8 +59,15 @@ class Step(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """An episode that ended: the sum of its rewards, and how many there were."""
+    """An episode that ended.
 
+    Attributes:
+        step: how many steps all columns together had taken by then.
+        total: the sum of its rewards.
+        length: how many there were.
+    """
+
+    step: int
     total: float
     length: int
 
@@ -126,6 +133,7 @@ class Environments:
 
     Attributes:
         observations: of the states that the columns are in, [B, I].
+        steps: how many all columns together have taken.
         ended: episodes that ended, in their order; whoever reads them empties the list.
     """
 
@@ -134,6 +142,7 @@ class Environments:
         self.seed = seed
         self.space = self.envs[0].action_space
         self.observations = np.zeros((columns, problem.inputs))
+        self.steps = 0
         self.ended: list[Episode] = []
         self.episodes = [-1] * columns
         self.actions: list[list[Any]] = [[] for _ in range(columns)]  # of the open episodes
@@ -166,10 +175,11 @@ class Environments:
     def step(self, actions: np.ndarray, columns: Sequence[int]) -> Step:
         """Take an action in each of some columns, whose episodes are open."""
         found = [self._play(b, action) for b, action in zip(columns, actions, strict=True)]
+        self.steps += len(found)
         seen, rewards, terminated, truncated = zip(*found, strict=True)
         for b, ended, cut in zip(columns, terminated, truncated, strict=True):
             if ended or cut:
-                self.ended.append(Episode(self.totals[b], len(self.actions[b])))
+                self.ended.append(Episode(self.steps, self.totals[b], len(self.actions[b])))
         return Step(
             np.array(seen, dtype=np.float64), np.array(rewards),
             np.array(terminated), np.array(truncated),
@@ -179,6 +189,7 @@ class Environments:
         """Return where every column is, as arrays that `restore` takes."""
         taken = [action for column in self.actions for action in column]
         return {
+            "steps": np.array(self.steps),
             "episodes": np.array(self.episodes),
             "lengths": np.array([len(column) for column in self.actions]),
             "actions": np.array(taken),
@@ -191,6 +202,7 @@ class Environments:
         Raises:
             ValueError: an environment did not come back to where it was.
         """
+        self.steps = int(position["steps"])
         taken = np.split(position["actions"], np.cumsum(position["lengths"])[:-1])
         for column, (episode, actions) in enumerate(zip(position["episodes"], taken, strict=True)):
             if episode < 0:  # none has begun

@@ -23,7 +23,7 @@ class Curve:
     """What every episode earned, in the order in which they ended.
 
     Attributes:
-        steps: how many steps all environments had taken when the update began in which it ended.
+        steps: how many steps all environments had taken by then.
         totals: sum of its rewards.
         lengths: how many there were.
     """
@@ -88,14 +88,16 @@ class Run:
 
     def advance(self) -> None:
         """Make one update."""
-        taken = self.algorithm.collect(self.state, self.moment, self.task, self.world)
-        self.state = self.algorithm.update(self.state, taken, self.moment, self.task, self.twins)
+        experience = self.algorithm.collect(self.state, self.moment, self.task, self.world)
+        self.state = self.algorithm.update(
+            self.state, experience, self.moment, self.task, self.twins
+        )
         for episode in self.world.ended:
-            self.steps.append(self.moment.steps)
+            self.steps.append(episode.step)
             self.totals.append(episode.total)
             self.lengths.append(episode.length)
         self.world.ended.clear()
-        self.moment = Moment(self.moment.update + 1, self.moment.steps + int(taken.mask.sum()))
+        self.moment = Moment(self.moment.update + 1, self.world.steps)
 
     def updates(self) -> Iterator[Moment]:
         """Make the updates that are left; yield the moment after each."""

@@ -50,21 +50,24 @@ class Responses(NamedTuple):
 
 
 class Prompter:
-    """What asks: it has nothing that a run would have to come back to.
+    """What asks.
 
     Attributes:
+        steps: how many tokens have been sampled.
         ended: responses that were judged, in their order; whoever reads them empties the list.
     """
 
     def __init__(self) -> None:
+        self.steps = 0
         self.ended: list[Episode] = []
 
     def position(self) -> Position:
-        """Return nothing."""
-        return {}
+        """Return how far it is, as an array that `restore` takes."""
+        return {"steps": np.array(self.steps)}
 
     def restore(self, position: Position) -> None:
-        """Do nothing."""
+        """Go on from there."""
+        self.steps = int(position["steps"])
 
     def close(self) -> None:
         """Do nothing."""
@@ -125,6 +128,7 @@ def responses(
         # a response that has ended is no longer looked at; any digit does
         previous = np.where(going, previous, 0)
     rewards = rewards_of(asked, tokens, mask)
+    prompter.steps += int(mask.sum())
     judged = zip(rewards.tolist(), mask.sum(axis=1).tolist(), strict=True)
-    prompter.ended += [Episode(total, length) for total, length in judged]
+    prompter.ended += [Episode(prompter.steps, *pair) for pair in judged]
     return Responses(inputs, tokens, mask, rewards, group_ids)
