@@ -316,6 +316,68 @@ def mutants(
     return _status(commanding.mutants(desk, names or [], cases, start))
 
 
+@app.command()
+def train(
+    context: typer.Context,
+    algorithm: Annotated[
+        str, typer.Argument(metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo or grpo.")
+    ],
+    environment: Annotated[
+        str,
+        typer.Argument(metavar="ENVIRONMENT", help="Gymnasium's, as CartPole-v1; tokens for grpo."),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Steps of the environments, at most; see docs."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Everything random follows from it.")
+    ] = 0,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting; repeatable."),
+    ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Show all settings and run nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="For what is saved; runs/ALGORITHM-ENVIRONMENT-SEED if not set."
+        ),
+    ] = None,
+    save_every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Steps between two saves.")
+    ] = 10_000,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that is saved there.")
+    ] = False,
+    target: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Mean return of the last 100 episodes that is wanted."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=".svg or .png; curve.svg beside the save if not set."),
+    ] = None,
+    json: Json = None,
+    no_color: NoColor = False,
+) -> int:
+    """Train a policy with the suite's own functions, and draw how it learns."""
+    desk = _desk(context, json)
+    from rlverify.training import commanding
+
+    if settings:
+        return _status(commanding.describe(desk, algorithm, environment, given or []))
+    return _status(
+        commanding.run(
+            desk, algorithm, environment,
+            given=given or [], steps=steps, seed=seed, out=out, save_every=save_every,
+            resume=resume, target=target, picture=picture,
+        )
+    )  # fmt: skip
+
+
 # --- the entry point -----------------------------------------------------------------------------
 
 

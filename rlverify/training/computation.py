@@ -5,8 +5,9 @@ NumPy back, whichever twin computes. So the loops that learn are the loops that 
 backend that calls both twins with the same arguments runs any of them in lockstep.
 """
 
+import contextlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,3 +98,20 @@ def _arrays(result: Any) -> Any:
     if isinstance(result, Mapping):
         return {name: _arrays(item) for name, item in result.items()}
     return result.detach().numpy() if hasattr(result, "detach") else result
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread.
+
+    On batches this small the others only wait, and how a sum is shared out among threads can
+    change its last bit: a run must not depend on how many cores there are.
+    """
+    import torch
+
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(kept)

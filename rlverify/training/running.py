@@ -32,11 +32,6 @@ class Curve:
     totals: Float[np.ndarray, "E"]
     lengths: Int[np.ndarray, "E"]
 
-    @property
-    def recent(self) -> float | None:
-        """Return the mean of the last 100 returns; None before there are 100."""
-        return float(self.totals[-WINDOW:].mean()) if len(self.totals) >= WINDOW else None
-
 
 @dataclass(frozen=True, eq=False)
 class Stand:
@@ -80,6 +75,13 @@ class Run:
             curve = stand.curve
             self.steps, self.totals = curve.steps.tolist(), curve.totals.tolist()
             self.lengths = curve.lengths.tolist()
+
+    @property
+    def recent(self) -> float | None:
+        """Return the mean of the last 100 returns; None before there are 100."""
+        if len(self.totals) < WINDOW:
+            return None
+        return sum(self.totals[-WINDOW:]) / WINDOW
 
     @property
     def going(self) -> bool:
