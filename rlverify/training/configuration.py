@@ -83,7 +83,7 @@ class Interactive(Common):
 
     environments: int = knob(8, COUNT, "how many run side by side")
     log_std: float = knob(0.0, NUMBER, "initial log σ of a Gaussian policy")
-    normalize_observations: bool = knob(True, SWITCH, "by their running mean and deviation")
+    normalize_observations: bool = knob(False, SWITCH, "by their running mean and deviation")
     observation_clip: float = knob(10.0, POSITIVE, "normalised observations are clipped to ± this")
     scale_rewards: bool = knob(True, SWITCH, "by the running deviation of the discounted return")
     reward_clip: float = knob(10.0, POSITIVE, "scaled rewards are clipped to ± this")
