@@ -17,7 +17,7 @@ USED = {
     "gae": "advantages",
     "normalize_advantages": "advantages",
     "reinforce_weights": "score_function",
-    "reinforce_update": "score_function",
+    "reinforce_update": "reinforce",
     "mlp_forward": "networks",
     "categorical_log_prob": "categorical",
     "gaussian_log_prob": "gaussian",
@@ -31,7 +31,7 @@ USED = {
     "a2c_update": "a2c",
     "value_update": "ppo_update",
     "trpo_update": "trpo",
-    "grpo_update": "grpo",
+    "grpo_update": "grpo_update",
 }
 
 

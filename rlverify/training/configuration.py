@@ -202,9 +202,7 @@ class Grpo(Common):
         words("token_mean", "sequence_mean", "constant"),
         "token_mean, sequence_mean or constant",
     )
-    normalizer: float | None = knob(
-        None, optional(POSITIVE), "what the sum is divided by under constant"
-    )
+    normalizer: float = knob(1.0, POSITIVE, "what sums are divided by under aggregation=constant")
     max_norm: float | None = knob(0.5, optional(POSITIVE), "largest norm of a gradient, or none")
     learning_rate: float = knob(3e-3, POSITIVE, "step size of Adam")
     anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
@@ -256,8 +254,6 @@ def settings_of(algorithm: str, given: Iterable[str]) -> Common:
 def _refuse_together(settings: Common) -> None:
     """Refuse settings that are each fine but do not go together."""
     if isinstance(settings, Grpo):
-        if (settings.aggregation == "constant") != (settings.normalizer is not None):
-            raise ValueError("--set: normalizer goes with aggregation=constant, and only with it.")
         if settings.group < 2 or settings.ddof >= settings.group:
             raise ValueError("--set: a group needs two members, and more than ddof.")
     if isinstance(settings, Critical) and settings.normalize_advantages:

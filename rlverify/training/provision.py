@@ -38,7 +38,7 @@ def normalized(advantages: np.ndarray, task: Task, twins: Backend) -> np.ndarray
     return found
 
 
-def _log_probs(parameters: np.ndarray, taken: Responses, task: Task, twins: Backend) -> np.ndarray:
+def log_probs(parameters: np.ndarray, taken: Responses, task: Task, twins: Backend) -> np.ndarray:
     """Return log π of every token under some parameters."""
     count, length, width = taken.inputs.shape
     logits = twins(
