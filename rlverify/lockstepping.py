@@ -192,8 +192,9 @@ def _bounded(array: np.ndarray, precision: Precision) -> list[np.ndarray]:
     def read(how: Callable[[Tracked], float]) -> np.ndarray:
         found = np.zeros(array.shape)
         for i in np.ndindex(array.shape):
-            if isinstance(array[i], Tracked):
-                found[i] = how(array[i])
+            number: Any = array[i]
+            if isinstance(number, Tracked):
+                found[i] = how(number)
         return found
 
     value = stored_value(np.asarray(array, dtype=np.float64), precision.dtype)

@@ -65,18 +65,22 @@ class _Numbers:
 
     @property
     def exact(self) -> np.ndarray:
-        return (self.running == 0) & (self.weight == 0) & (self.terms <= 1)
+        exact: np.ndarray = (self.running == 0) & (self.weight == 0) & (self.terms <= 1)
+        return exact
 
     @property
     def rounds_nothing(self) -> np.ndarray:
         power = np.abs(np.frexp(self.value)[0]) == 0.5
-        return self.exact & ((self.value == 0) | power)
+        nothing: np.ndarray = self.exact & ((self.value == 0) | power)
+        return nothing
 
     def free(self, u: float) -> np.ndarray:
         count = 2 * (self.depth + self.terms) * u
         closure = np.where(count >= 1, np.inf, 1 / (1 - count))
         several = np.maximum(self.terms - 1, 0) * self.magnitude
-        return (self.weight + np.where(self.terms == 2, np.abs(self.value), several)) * closure
+        added = np.where(self.terms == 2, np.abs(self.value), several)
+        free: np.ndarray = (self.weight + added) * closure
+        return free
 
     def shaped(self, *shape: int) -> "_Numbers":
         return _Numbers(*(getattr(self, name).reshape(shape) for name in FIELDS))
