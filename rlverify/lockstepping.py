@@ -15,44 +15,17 @@ stage. Directions found by conjugate gradients are judged by what they are for (
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rlverify.comparison import (
-    FAMILY_LAMBDA,
-    Distance,
-    Truth,
-    distance,
-    passing_decoys,
-    ratios,
-    round_to,
-    rounded,
-    stored_value,
-)
-from rlverify.contract import Case, Outputs
-from rlverify.multiplication import accounted
-from rlverify.rounding import PRECISIONS, Precision, Tracked, lifted
+from rlverify.comparison import Distance, Truth, distance, passing_decoys, ratios
+from rlverify.contract import Outputs
+from rlverify.instruction import RESULT, Stage, kept, named, narrowed, recorded, traced
 from rlverify.twinning import as_numpy, as_torch
 
 PASSING = ("EXACT", "TIGHT", "BOUND")
-RESULT = "result"  # the name of the last stage: what the update returns
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage as the reference went through it.
-
-    Attributes:
-        name: as the update calls it.
-        truth: its outputs, and what rounding allows around them.
-        handed: its outputs rounded to the candidate's dtype: what both go on with.
-    """
-
-    name: str
-    truth: Truth
-    handed: Outputs
 
 
 @dataclass(frozen=True)
@@ -87,6 +60,7 @@ class Judgement:
         return f"{self.stage} is right: worst error {counted(self.worst)}{where}"
 
 
+# (stage, the fast version's outputs, arguments and what earlier stages handed on, dtype)
 Judge = Callable[[Stage, Outputs, Mapping[str, Any], str], Judgement]
 
 
@@ -98,13 +72,11 @@ class Lockstep:
         dtype: what the fast version computed in.
         judgements: one a stage, in their order.
         stages: the reference's record.
-        drift: greatest difference of each result when nobody teaches; it has no bound.
     """
 
     dtype: str
     judgements: tuple[Judgement, ...]
     stages: tuple[Stage, ...]
-    drift: dict[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -131,88 +103,6 @@ def counted(bounds: float) -> str:
     return f"{digits}·10{raised} bounds"
 
 
-# --- the reference, recorded -----------------------------------------------------------------
-
-
-def recorded(
-    reference: Callable[..., Any], arguments: Mapping[str, Any], dtype: str
-) -> tuple[Stage, ...]:
-    """Run a reference on tracked numbers, and return its stages.
-
-    The arguments are taken as they are: rounded to `dtype` already.
-    """
-    precision = PRECISIONS[dtype]
-    stages: list[Stage] = []
-
-    def number(value: float) -> Tracked:
-        return Tracked(value, precision.unit)
-
-    def teach(name: str, outputs: dict[str, Any]) -> dict[str, Any]:
-        stages.append(_stage(name, outputs, precision))
-        handed = {key: _kept(outputs[key], array) for key, array in stages[-1].handed.items()}
-        return _accounted(lifted(handed, number))
-
-    with np.errstate(all="ignore"):  # NaN and inf are answers like others here
-        result = reference(**_accounted(lifted(dict(arguments), number)), trace=teach)
-        stages.append(_stage(RESULT, named(result), precision))
-    return tuple(stages)
-
-
-def named(result: Any) -> dict[str, Any]:
-    """Return what an update returns, by name."""
-    return dict(result._asdict()) if hasattr(result, "_asdict") else {RESULT: result}
-
-
-def _accounted(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: accounted(value) if isinstance(value, np.ndarray) else value
-        for name, value in arguments.items()
-    }
-
-
-def _kept(output: Any, array: np.ndarray) -> Any:
-    """Return recorded numbers as what they came as: an array, a whole number or another one."""
-    if isinstance(output, np.ndarray):
-        return array if output.dtype.kind in "fO" else array.astype(output.dtype)
-    if isinstance(output, bool | np.bool_):
-        return bool(array)
-    return int(array) if isinstance(output, int | np.integer) else float(array)
-
-
-def _stage(name: str, outputs: Mapping[str, Any], precision: Precision) -> Stage:
-    fields = {key: _bounded(np.asarray(value), precision) for key, value in outputs.items()}
-    truth = Truth(*({key: fields[key][i] for key in fields} for i in range(4)))
-    handed = {key: round_to(precision.dtype, value) for key, value in truth.value.items()}
-    return Stage(name, truth, handed)
-
-
-def _bounded(array: np.ndarray, precision: Precision) -> list[np.ndarray]:
-    """Return value, allowed, tight and running of tracked numbers, as `comparison` has them."""
-
-    def read(how: Callable[[Tracked], float]) -> np.ndarray:
-        found = np.zeros(array.shape)
-        for i in np.ndindex(array.shape):
-            number: Any = array[i]
-            if isinstance(number, Tracked):
-                found[i] = how(number)
-        return found
-
-    value = stored_value(np.asarray(array, dtype=np.float64), precision.dtype)
-    running = read(Tracked.running_bound)
-    stored = precision.storage * np.abs(value) + precision.storage_tiny
-    # the reference's own error at 2⁻⁵³: bounds grow with u, and faster than u itself
-    ours = running * (PRECISIONS["float64"].unit / precision.unit)
-    rest = ours + stored + precision.tiny * read(Tracked.roundings)
-    wide = 1 + precision.storage
-    narrow = np.minimum(running, FAMILY_LAMBDA * read(Tracked.deviation))
-    return [
-        value,
-        wide * read(Tracked.free_bound) + rest,
-        wide * narrow + rest,
-        (running + stored) / max(precision.unit, precision.storage),
-    ]
-
-
 # --- the fast version, judged ----------------------------------------------------------------
 
 
@@ -231,7 +121,7 @@ class _Pupil:
         judges: Mapping[str, Judge],
     ) -> None:
         self.stages = stages
-        self.arguments = arguments
+        self.known = dict(arguments)
         self.dtype = dtype
         self.judges = judges
         self.judgements: list[Judgement] = []
@@ -240,7 +130,8 @@ class _Pupil:
         stage = self._expected(name)
         theirs = {key: as_numpy(value) for key, value in outputs.items()}
         judge = self.judges.get(name.rpartition(": ")[2], judged)
-        self.judgements.append(judge(stage, theirs, self.arguments, self.dtype))
+        self.judgements.append(judge(stage, theirs, self.known, self.dtype))
+        self.known |= stage.handed
         return {
             key: _like(value, stage.handed[key], self.dtype)
             for key, value in outputs.items()
@@ -268,7 +159,7 @@ def _like(output: Any, array: np.ndarray, dtype: str) -> Any:
     if hasattr(output, "detach"):
         made = as_torch({"": array}, dtype, str(output.device))[""]
         return made if output.is_floating_point() else made.to(output.dtype)
-    return _kept(output, array)
+    return kept(output, array)
 
 
 def judged(stage: Stage, outputs: Outputs, arguments: Mapping[str, Any], dtype: str) -> Judgement:
@@ -312,41 +203,52 @@ def lockstep(
     arguments: Mapping[str, Any],
     dtype: str = "float64",
     judges: Mapping[str, Judge] | None = None,
-    free: bool = True,
 ) -> Lockstep:
     """Judge a fast update against its reference, stage by stage.
 
     Args:
-        reference: the update on NumPy arrays; it takes `trace`.
-        fast: the update on tensors; it takes `trace`.
+        reference: the update on NumPy arrays. One that takes no `trace` has one stage, its result.
+        fast: the update on tensors, likewise.
         arguments: by name: float64 arrays, arrays of integers, and what else it takes.
         dtype: what the fast version computes in.
         judges: for stages that are not judged element by element, by the last part of the name.
-        free: whether both run once more without a teacher, to see how far they come apart.
 
     Returns:
         A judgement for each stage.
     """
-    given = dict(rounded(Case(arguments), dtype).arguments)
-    stages = recorded(reference, given, dtype)
+    given = narrowed(arguments, dtype)
+    return compared(recorded(reference, given, dtype), fast, given, dtype, judges)
+
+
+def compared(
+    stages: Sequence[Stage],
+    fast: Callable[..., Any],
+    given: Mapping[str, Any],
+    dtype: str,
+    judges: Mapping[str, Judge] | None = None,
+) -> Lockstep:
+    """Judge a fast update against the record of its reference on the same arguments."""
     pupil = _Pupil(stages, given, dtype, judges or {})
+    arguments = as_torch(dict(given), dtype)
     try:
-        pupil(RESULT, named(fast(**as_torch(given, dtype), trace=pupil)))
+        result = fast(**arguments, trace=pupil) if traced(fast) else fast(**arguments)
+        pupil(RESULT, named(result))
     except _Astray:
         pass
     except Exception as error:
         due = stages[min(len(pupil.judgements), len(stages) - 1)].name
         pupil.stray(due, f"is never reached: {type(error).__name__}: {error}")
-    drift = (
-        drifted(reference, fast, given, dtype) if free and not pupil.judgements[-1].problem else {}
-    )
-    return Lockstep(dtype, tuple(pupil.judgements), stages, drift)
+    return Lockstep(dtype, tuple(pupil.judgements), tuple(stages))
 
 
 def drifted(
-    reference: Callable[..., Any], fast: Callable[..., Any], given: Mapping[str, Any], dtype: str
+    reference: Callable[..., Any],
+    fast: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    dtype: str,
 ) -> dict[str, float]:
-    """Return the greatest difference of each result when both run on their own."""
+    """Return the greatest difference of each result when nobody teaches; it has no bound."""
+    given = narrowed(arguments, dtype)
     with np.errstate(all="ignore"):
         wanted = named(reference(**given))
         got = named(fast(**as_torch(dict(given), dtype)))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlverify.lockstepping import RESULT, Lockstep, counted, lockstep, recorded, vacuous
+from rlverify.instruction import RESULT, recorded
+from rlverify.lockstepping import Lockstep, counted, drifted, lockstep, vacuous
 from toy_update import Regression, fast_regression_update, regression, regression_update, spoilt
 
 DTYPES = ["float64", "float32"]
@@ -16,13 +17,13 @@ STAGES = {
 }  # fmt: skip
 
 
-def run(fast, dtype="float64", free=False, **changes):
-    return lockstep(regression_update, fast, {**regression(), **changes}, dtype, free=free)
+def run(fast, dtype="float64", **changes):
+    return lockstep(regression_update, fast, {**regression(), **changes}, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_right_update_passes(dtype):
-    found = run(fast_regression_update, dtype, free=True)
+    found = run(fast_regression_update, dtype)
     assert found.ok
     assert found.wrong is None
     names = [judgement.stage for judgement in found.judgements]
@@ -31,10 +32,14 @@ def test_a_right_update_passes(dtype):
     assert len(names) == 2 * 2 * 5 + 1
     assert found.worst.worst == max(judgement.worst for judgement in found.judgements) > 0
     assert "is right: worst error" in found.worst.sentence
-    assert found.drift.keys() == set(Regression._fields)
-    assert 0 < found.drift["parameters"] < math.inf
-    assert found.drift["count"] == 0
     assert vacuous([found]) == {}
+
+
+def test_the_difference_without_a_teacher_is_measured():
+    apart = drifted(regression_update, fast_regression_update, regression(), "float32")
+    assert apart.keys() == set(Regression._fields)
+    assert 0 < apart["parameters"] < math.inf
+    assert apart["count"] == 0
 
 
 def moved(bounds, stage, key):
@@ -211,17 +216,24 @@ def test_a_decision_that_is_clear_has_one_answer():
 def test_bounds_that_reject_nothing_are_found():
     """A gradient behind a difference that cancels is known to no digit, and anything passes."""
 
-    def hidden(function):
-        def update(parameters, trace=None):
-            difference = (parameters + 1e17) - 1e17
-            return {"": trace("gradient", {"gradients": difference})}[""]["gradients"]
-
-        return update
+    def hidden(parameters, trace):
+        difference = (parameters + 1e17) - 1e17
+        return trace("gradient", {"gradients": difference})["gradients"]
 
     arguments = {"parameters": np.array([0.5, 0.25, -3.0])}
-    found = lockstep(hidden(None), hidden(None), arguments, free=False)
+    found = lockstep(hidden, hidden, arguments)
     assert found.ok
     assert list(vacuous([found])) == ["gradient: gradients", "result: result"]
+
+
+def test_a_function_without_stages_is_one():
+    def halved(array):
+        return array / 2
+
+    found = lockstep(halved, halved, {"array": np.arange(3.0)})
+    assert [judgement.stage for judgement in found.judgements] == [RESULT]
+    assert found.ok
+    assert not lockstep(halved, lambda array: array, {"array": np.arange(3.0)}).ok
 
 
 def test_nothing_is_vacuous_about_single_numbers():
