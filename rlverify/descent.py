@@ -8,10 +8,12 @@ what the method promises, in float64 against the matrix itself:
     energy              E = ‖x* − x‖²_A / ‖x*‖²_A                 A x* = b
 
 After k iterations x is the point of least energy in the Krylov space of k dimensions (Hestenes
-and Stiefel 1952). Rounding delays that by an iteration or so, and changes nothing else (Greenbaum
-1989). A direction is right where its energy is that of the exact minimiser, delay allowed; where
-its residual is as small as the tolerance asks; or where it solves the system as well as rounding
-lets anybody.
+and Stiefel 1952). Rounding delays that, by nothing on systems like those of trust regions and by
+several iterations where the method comes near its end on a system of bad condition. How much, our
+own conjugate gradients tell, in the candidate's arithmetic and in several orders of summation.
+A direction is right where its energy is that of the exact minimiser or of one of ours, an
+iteration or so before; where its residual is as small as the tolerance asks; or where it solves
+the system as well as rounding lets anybody.
 """
 
 import math
@@ -19,10 +21,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlverify.rounding import PRECISIONS
+
 # policy, each with its reason
 SLACK = 1e-3  # of the energy: neither norms nor the exact minimiser are computed exactly
-DELAY = 10  # iterations that may be lost are one in so many: none were, in measurements with
-# condition numbers up to 10⁶ (tests/test_descent.py)
+DELAY = 10  # one iteration in so many may be lost, beside those that our own runs lose
+ORDERS = 3  # of summation, in which these run
 BACKWARD = 4  # roundings of an iteration that stay: a product, two updates, a division
 
 
@@ -35,7 +39,7 @@ class Descent:
         least: the greatest E that counts as minimal after so many iterations.
         backward: η.
         attainable: the η that rounding leaves.
-        residual: ‖b − A x‖ / ‖b‖.
+        residual: ‖b − A x‖.
         tolerance: what that was to become, rounding included.
     """
 
@@ -54,7 +58,7 @@ class Descent:
             (self.backward, self.attainable),
             (self.residual, self.tolerance),
         )
-        shares = [0.0 if a == 0 else a / b if b else math.inf for a, b in pairs]
+        shares = [0.0 if a == 0 else a / b if b and a < math.inf else math.inf for a, b in pairs]
         return min((share for share in shares if not math.isnan(share)), default=math.inf)
 
 
@@ -88,7 +92,30 @@ def energy(matrix: np.ndarray, right: np.ndarray, x: np.ndarray) -> float:
     """Return ‖x* − x‖²_A / ‖x*‖²_A, from the residual, so that nothing cancels near x*."""
     residual = right - matrix @ x
     whole = float(right @ np.linalg.solve(matrix, right))
-    return float(residual @ np.linalg.solve(matrix, residual)) / whole if whole else 0.0
+    left = float(residual @ np.linalg.solve(matrix, residual))
+    return left / whole if whole else (math.inf if left else 0.0)
+
+
+def delayed(matrix: np.ndarray, right: np.ndarray, iterations: int, dtype: str) -> float:
+    """Return the energy that our own conjugate gradients reach in some arithmetic, at worst."""
+    worst = 0.0
+    for order in range(ORDERS):
+        turn = np.random.default_rng(order).permutation(len(right))
+        a, r = matrix[np.ix_(turn, turn)].astype(dtype), right[turn].astype(dtype)
+        x, p, square = np.zeros_like(r), r.copy(), r @ r
+        for _ in range(iterations):
+            product = a @ p
+            curvature = p @ product
+            if not curvature > 0:  # the residual is 0, or rounding is all that is left of it
+                break
+            x = x + square / curvature * p
+            r = r - square / curvature * product
+            square, before = r @ r, square
+            p = r + square / before * p
+        found = np.empty(len(right))
+        found[turn] = x
+        worst = max(worst, energy(matrix, right, found))
+    return worst
 
 
 def descended(
@@ -98,8 +125,8 @@ def descended(
     *,
     iterations: int,
     tolerance: float,
-    unit: float,
-    blur: np.ndarray,
+    dtype: str,
+    blur: float,
 ) -> Descent:
     """Measure a direction.
 
@@ -109,8 +136,8 @@ def descended(
         x: the direction.
         iterations: how many were allowed.
         tolerance: residual, relative to that of 0, at which the method may stop.
-        unit: unit roundoff of whoever computed the direction.
-        blur: how far each element of A may be off for whoever computed it.
+        dtype: what the direction was computed in: float64 or float32.
+        blur: how far A x may be off for whoever multiplies in that arithmetic: a norm.
 
     Returns:
         What was measured, each beside what is allowed.
@@ -119,17 +146,21 @@ def descended(
     residual = float(np.linalg.norm(right - matrix @ x))
     points = krylov_minimisers(matrix, right, iterations)
     delay = math.ceil(iterations / DELAY)
-    behind = points[max(0, min(len(points) - 1, iterations - delay))]
+    behind = max(0, iterations - delay)
+    least = max(
+        energy(matrix, right, points[min(len(points) - 1, behind)]),
+        delayed(matrix, right, behind, dtype),
+    )
     grown = max(float(np.linalg.norm(point)) for point in points) / size if size else 1.0
     scale = norm * size + goal
-    rounding = BACKWARD * iterations * unit * (1 + grown) * scale
-    # whoever multiplies by another matrix solves another system
-    rounding += float(np.linalg.norm(blur)) * size
+    # whoever multiplies with errors solves another system
+    unit = PRECISIONS[dtype].unit
+    rounding = BACKWARD * iterations * (unit * scale + blur) * (1 + grown)
     return Descent(
         energy(matrix, right, x),
-        energy(matrix, right, behind) * (1 + SLACK),
+        least * (1 + SLACK),
         residual / scale if scale else 0.0,
         rounding / scale if scale else 0.0,
-        residual / goal if goal else 0.0,
-        tolerance + (rounding / goal if goal else 0.0),
+        residual,
+        tolerance * goal + rounding,
     )
