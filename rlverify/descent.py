@@ -17,11 +17,19 @@ the system as well as rounding lets anybody.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from rlverify.rounding import PRECISIONS
+from rlverify.contract import Outputs
+from rlverify.instruction import Stage
+from rlverify.lockstepping import Judge, Judgement, judged
+from rlverify.multiplication import accounted
+from rlverify.reference._trust_region import Policy
+from rlverify.reference.natural_gradient import kl_hessian
+from rlverify.rounding import PRECISIONS, Tracked, lifted
 
 # policy, each with its reason
 SLACK = 1e-3  # of the energy: neither norms nor the exact minimiser are computed exactly
@@ -164,3 +172,43 @@ def descended(
         residual,
         tolerance * goal + rounding,
     )
+
+
+def judged_direction(
+    stage: Stage, outputs: Outputs, known: Mapping[str, Any], dtype: str
+) -> Judgement:
+    """Judge the stage `direction` of a natural gradient step; see the module.
+
+    The system is (H + μI) x = g: g the gradient that an earlier stage handed on, H the exact
+    Hessian of the KL.
+    """
+    x = outputs.get("direction")
+    if x is None or x.shape != stage.handed["direction"].shape:
+        return judged(stage, outputs, known, dtype)  # tells what is the matter
+    policy = {name: known[name] for name in ("sizes", "activation", "distribution")}
+    arrays = {"parameters": known["parameters"], "inputs": known["inputs"], "vector": x}
+    matrix = kl_hessian(arrays["parameters"], arrays["inputs"], **policy)
+    matrix = matrix + known["damping"] * np.eye(len(x))
+    unit = PRECISIONS[dtype].unit
+    numbers = lifted(arrays, lambda value: Tracked(value, unit))
+    numbers = {name: accounted(array) for name, array in numbers.items()}
+    product = Policy(numbers["inputs"], **policy).product(
+        numbers["parameters"], numbers["vector"], known["damping"]
+    )
+    found = descended(
+        matrix,
+        known["gradient"],
+        x,
+        iterations=known["cg_iterations"],
+        tolerance=known["cg_tolerance"],
+        dtype=dtype,
+        blur=float(np.linalg.norm([number.free_bound() for number in product])),
+    )
+    if found.worst <= 1:
+        return Judgement(stage.name, "BOUND", found.worst, "direction")
+    problem = f"is wrong: energy {found.energy:.2g}, wanted at most {found.least:.2g}; "
+    problem += f"backward error {found.backward:.2g}, wanted at most {found.attainable:.2g}"
+    return Judgement(stage.name, "WRONG", found.worst, "direction", problem)
+
+
+JUDGES: dict[str, Judge] = {"direction": judged_direction}

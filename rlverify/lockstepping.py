@@ -14,7 +14,7 @@ stage. Directions found by conjugate gradients are judged by what they are for (
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -258,19 +258,19 @@ def drifted(
         }
 
 
-def vacuous(steps: Sequence[Lockstep]) -> dict[str, list[str]]:
+def vacuous(steps: Sequence[Lockstep], judges: Collection[str] = ()) -> dict[str, list[str]]:
     """Return the kinds of stage whose bounds, over a whole run, cannot reject nonsense.
 
-    Single numbers are left out: a decision has two answers, and a wrong one is among the right
-    ones where rounding decides.
+    Stages that have judges of their own are left out, and so are single numbers: a decision has
+    two answers, and a wrong one is among the right ones where rounding decides.
     """
     kinds: dict[str, list[Truth]] = {}
     for step in steps:
         for stage in step.stages:
+            kind = stage.name.rpartition(": ")[2]
             for key, value in stage.truth.value.items():
-                if value.size > 1:
-                    kind = f"{stage.name.rpartition(': ')[2]}: {key}"
-                    kinds.setdefault(kind, []).append(_only(stage.truth, key))
+                if value.size > 1 and kind not in judges:
+                    kinds.setdefault(f"{kind}: {key}", []).append(_only(stage.truth, key))
     found = {kind: passing_decoys(truths) for kind, truths in kinds.items()}
     return {kind: decoys for kind, decoys in found.items() if decoys}
 
