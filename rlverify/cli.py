@@ -285,15 +285,9 @@ def explain(
 def list_(context: typer.Context, json: Json = None, no_color: NoColor = False) -> int:
     """List the estimators there are."""
     desk = _desk(context, json)
-    from rlverify.indexing import index
-    from rlverify.tabulation import Column, table, text
+    from rlverify.indexing import show_index
 
-    entries = index()
-    columns = [Column(title) for title in ("name", "topic", "summary")]
-    rows = [[text(item.name, "bold"), text(item.topic), text(item.summary)] for item in entries]
-    desk.write({}, [vars(item) for item in entries])
-    desk.say(table(columns, rows, desk.width))
-    return _status(True)
+    return _status(show_index(desk))
 
 
 @app.command()
@@ -360,6 +354,10 @@ def train(
         Path | None,
         typer.Option(metavar="FILE", help=".svg or .png; curve.svg beside the save if not set."),
     ] = None,
+    lockstep: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Judge N updates beside the reference instead."),
+    ] = None,
     json: Json = None,
     no_color: NoColor = False,
 ) -> int:
@@ -367,6 +365,11 @@ def train(
     desk = _desk(context, json)
     from rlverify.training import commanding
 
+    if lockstep is not None:
+        from rlverify.training import accompanying
+
+        asked = (given or [], seed, lockstep)
+        return _status(accompanying.run(desk, algorithm, environment, *asked))
     if settings:
         return _status(commanding.describe(desk, algorithm, environment, given or []))
     return _status(

@@ -5,9 +5,9 @@ a loop asks for, the reference answers; beside it the fast version is given the 
 and judged: estimators by their results, whole updates stage by stage (`rlverify.lockstepping`).
 Each update so begins at the reference's parameters, on the reference's rollout.
 
-Beside that the fast version also runs on its own: on the same rollouts, but from the parameters that
-it arrived at itself. How far it comes away from the reference is measured; there is no bound on
-it, for a step of Adam makes any rounding greater.
+Beside that the fast version also runs on its own: on the same rollouts, but from the parameters
+that it arrived at itself. How far it comes away from the reference is measured; there is no bound
+on it, for a step of Adam makes any rounding greater.
 """
 
 import math
