@@ -262,14 +262,15 @@ def vacuous(steps: Sequence[Lockstep], judges: Collection[str] = ()) -> dict[str
     """Return the kinds of stage whose bounds, over a whole run, cannot reject nonsense.
 
     Stages that have judges of their own are left out, and so are single numbers: a decision has
-    two answers, and a wrong one is among the right ones where rounding decides.
+    two answers, and a wrong one is among the right ones where rounding decides. An answer of
+    zeros tells nothing from zeros and is left out too.
     """
     kinds: dict[str, list[Truth]] = {}
     for step in steps:
         for stage in step.stages:
             kind = stage.name.rpartition(": ")[2]
             for key, value in stage.truth.value.items():
-                if value.size > 1 and kind not in judges:
+                if value.size > 1 and kind not in judges and np.any(value != 0):
                     kinds.setdefault(f"{kind}: {key}", []).append(_only(stage.truth, key))
     found = {kind: passing_decoys(truths) for kind, truths in kinds.items()}
     return {kind: decoys for kind, decoys in found.items() if decoys}
