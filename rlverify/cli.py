@@ -285,15 +285,9 @@ def explain(
 def list_(context: typer.Context, json: Json = None, no_color: NoColor = False) -> int:
     """List the estimators there are."""
     desk = _desk(context, json)
-    from rlverify.indexing import index
-    from rlverify.tabulation import Column, table, text
+    from rlverify.indexing import show_index
 
-    entries = index()
-    columns = [Column(title) for title in ("name", "topic", "summary")]
-    rows = [[text(item.name, "bold"), text(item.topic), text(item.summary)] for item in entries]
-    desk.write({}, [vars(item) for item in entries])
-    desk.say(table(columns, rows, desk.width))
-    return _status(True)
+    return _status(show_index(desk))
 
 
 @app.command()
@@ -314,6 +308,77 @@ def mutants(
     cases = commanding.drawn(budget, settings.budget)
     start = seed if seed is not None else settings.seed or 0
     return _status(commanding.mutants(desk, names or [], cases, start))
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    algorithm: Annotated[
+        str, typer.Argument(metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo or grpo.")
+    ],
+    environment: Annotated[
+        str,
+        typer.Argument(metavar="ENVIRONMENT", help="Gymnasium's, as CartPole-v1; tokens for grpo."),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Steps of the environments, at most; see docs."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Everything random follows from it.")
+    ] = 0,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting; repeatable."),
+    ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Show all settings and run nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="For what is saved; runs/ALGORITHM-ENVIRONMENT-SEED if not set."
+        ),
+    ] = None,
+    save_every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Steps between two saves.")
+    ] = 10_000,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that is saved there.")
+    ] = False,
+    target: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Mean return of the last 100 episodes that is wanted."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=".svg or .png; curve.svg beside the save if not set."),
+    ] = None,
+    lockstep: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Judge N updates beside the reference instead."),
+    ] = None,
+    json: Json = None,
+    no_color: NoColor = False,
+) -> int:
+    """Train a policy with the suite's own functions, and draw how it learns."""
+    desk = _desk(context, json)
+    from rlverify.training import commanding
+
+    if lockstep is not None:
+        from rlverify.training import accompanying
+
+        asked = (given or [], seed, lockstep)
+        return _status(accompanying.run(desk, algorithm, environment, *asked))
+    if settings:
+        return _status(commanding.describe(desk, algorithm, environment, given or []))
+    return _status(
+        commanding.run(
+            desk, algorithm, environment,
+            given=given or [], steps=steps, seed=seed, out=out, save_every=save_every,
+            resume=resume, target=target, picture=picture,
+        )
+    )  # fmt: skip
 
 
 # --- the entry point -----------------------------------------------------------------------------
