@@ -35,4 +35,56 @@ ENTRIES = (
         "damping-misplaced",
         "leaves the damping out of the product, or adds it as a number instead of times the vector",
     ),
+    Citation(
+        "NG1",
+        "scores-not-centred",
+        "takes diag(π) for the logits' Fisher matrix, without − π πᵀ: a shift of all logits, "
+        "which moves no policy, then has curvature",
+    ),
+    Citation(
+        "NG2",
+        "deviation-for-variance",
+        "divides squared derivatives of the mean by σ where they belong over σ²",
+    ),
+    Citation(
+        "NG3",
+        "centred-by-the-plain-mean",
+        "subtracts the plain mean over the actions where the mean under π is meant: the curvature "
+        "is no longer symmetric",
+    ),
+    Citation(
+        "NG4",
+        "curvature-negative",
+        "takes the Hessian of E log π, or of −KL, without the minus: negative curvature",
+    ),
+    Citation(
+        "NG5",
+        "actions-not-weighted",
+        "adds the actions' outer products without their probabilities",
+    ),
+    Citation(
+        "NG6",
+        "one-triangle-alone",
+        "fills one triangle of a symmetric matrix and never mirrors it",
+    ),
+    Citation(
+        "NG7",
+        "diagonal-alone",
+        "keeps the squares of the scores alone, a diagonal, where the matrix is meant",
+    ),
+    Citation(
+        "NG8",
+        "kronecker-step-length",
+        "takes √(δ/gᵀs) or 2δ/gᵀs for √(2δ/gᵀs), or never compares it with the learning rate",
+    ),
+    Citation(
+        "NG9",
+        "kronecker-damping",
+        "exchanges π and 1/π between both factors, or adds μ to each where √μ is meant",
+    ),
+    Citation(
+        "NG10",
+        "bias-without-a-coordinate",
+        "leaves the 1 out of a layer's inputs, so that its bias has no curvature",
+    ),
 )
