@@ -51,7 +51,7 @@ def product_of(check: Arguments, matvec: Matvec, vector: torch.Tensor) -> torch.
     product = matvec(vector)
     came: Any = getattr(product, "shape", type(product).__name__)
     if came != vector.shape:
-        came = came if isinstance(came, str) else tuple(came)
+        came = came if isinstance(came, str) else f"shape {tuple(came)}"
         raise ValueError(
             f"{check.function}: matvec returned {came}, wanted shape {tuple(vector.shape)}."
         )

@@ -4,6 +4,7 @@ The parameters of a policy are those of a perceptron, layer after layer; a Gauss
 [O] stands behind them. The perceptron's outputs are logits, or the means of a diagonal Gaussian.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from rlverify.reference.networks import (
 )
 
 DISTRIBUTIONS = ("categorical", "gaussian")
+Pull = Callable[..., tuple[np.ndarray, ...]]
 
 
 def policy_parameters(sizes: tuple[int, ...], distribution: str) -> int:
@@ -143,11 +145,12 @@ def hessian_product(
     sizes: tuple[int, ...],
     activation: str,
     distribution: str,
+    pull: Pull,
 ) -> np.ndarray:
     """Return the derivative of ∇ mean KL(π_old ‖ π_θ) along a direction, at θ = θ_old.
 
-    The pass that yields the gradient, and beside every quantity its derivative along the
-    direction, here called its move: R{·} of Pearlmutter 1994.
+    `pull` is `kl_pull`. The pass that yields the gradient, and beside every quantity its
+    derivative along the direction, here called its move: R{·} of Pearlmutter 1994.
     """
     count = layer_parameters(sizes)
     layers, moves = _layers(parameters[:count], sizes), _layers(direction[:count], sizes)
@@ -165,7 +168,7 @@ def hessian_product(
         # (1 − h²)′ = −2 h h′; a rectifier is straight
         slope_moves.append(-2 * after * value_moves[-1] if activation == "tanh" else 0 * slope)
 
-    arriving, arriving_move, width_move = kl_pull(
+    arriving, arriving_move, width_move = pull(
         before, before_move, parameters[count:], direction[count:], distribution
     )
     product = np.empty_like(parameters)
@@ -198,11 +201,11 @@ def solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     lower, answer = cholesky(matrix), right.copy()
     for i in range(len(answer)):  # L y = right
         for j in range(i):
-            answer[i] = answer[i] - lower[i, j] * answer[j]
+            answer[i] = answer[i] - answer[j] * lower[i, j]
         answer[i] = answer[i] / lower[i, i]
     for i in reversed(range(len(answer))):  # Lᵀ x = y
         for j in range(i + 1, len(answer)):
-            answer[i] = answer[i] - lower[j, i] * answer[j]
+            answer[i] = answer[i] - answer[j] * lower[j, i]
         answer[i] = answer[i] / lower[i, i]
     return answer
 
@@ -239,7 +242,7 @@ def factors(
         for chance, gradient in zip(weights, gradients, strict=True):
             # what the bias of a layer gets is what its output before the activation gets
             for k, (_, pull) in enumerate(_layers(gradient, sizes)):
-                outer[k] += chance * np.outer(pull, pull) / samples
+                outer[k] += np.outer(pull, pull) * chance / samples
     return list(zip(inner, outer, strict=True))
 
 

@@ -41,5 +41,6 @@ def product_of(check: Arguments, matvec: Matvec, vector: np.ndarray) -> np.ndarr
     product = matvec(vector)
     if getattr(product, "shape", None) != vector.shape:
         came = getattr(product, "shape", type(product).__name__)
+        came = came if isinstance(came, str) else f"shape {came}"
         raise ValueError(f"{check.function}: matvec returned {came}, wanted shape {vector.shape}.")
     return product

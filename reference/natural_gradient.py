@@ -28,6 +28,7 @@ from rlverify.reference._curvature import (
     hessian_product,
     identity,
     jacobian,
+    kl_pull,
     output_fisher,
     scores,
     solved,
@@ -100,7 +101,7 @@ def fisher_matrix(
             weights = np.exp(-2 * parameters[count:])
             gradients = jacobian(parameters[:count], row, sizes, activation)
         for weight, gradient in zip(weights, gradients, strict=True):
-            fisher[:count, :count] += weight * np.outer(gradient, gradient)
+            fisher[:count, :count] += np.outer(gradient, gradient) * weight
     fisher = fisher / len(inputs)
     for i in range(count, len(parameters)):
         fisher[i, i] = fisher[i, i] + 2
@@ -155,8 +156,8 @@ def kl_hessian(
         unit = np.zeros_like(parameters)
         unit[i] = 1
         hessian[:, i] = hessian_product(
-            parameters, unit, inputs, sizes, activation, distribution
-        )  # fmt: skip
+            parameters, unit, inputs, sizes, activation, distribution, kl_pull
+        )
     return hessian
 
 
@@ -220,7 +221,7 @@ def fisher_vector_product(
         fisher += slopes.T @ (output_fisher(outputs, log_std, distribution) @ slopes)
     curved = fisher @ vector[:count] / len(inputs)
     product = np.concatenate([curved, 2 * vector[count:]])
-    return product + damping * vector
+    return product + vector * damping
 
 
 def conjugate_gradient(
@@ -376,12 +377,12 @@ def kronecker_factored_step(
     for (inner, outer), (weight, bias), slope in zip(pairs, parts, slopes, strict=True):
         share = balance(inner, outer)
         joint = np.concatenate([slope[0], slope[1][:, None]], axis=1)
-        half = solved(outer + root / share * identity(outer), joint)
-        joint = solved(inner + root * share * identity(inner), half.T).T
+        half = solved(outer + identity(outer) * (root / share), joint)
+        joint = solved(inner + identity(inner) * (root * share), half.T).T
         weight[:], bias[:] = joint[:, :-1], joint[:, -1]
     direction[count:] = gradient[count:] / (2 + damping)
 
     squared = (gradient * direction).sum()
     if not squared > 0:
-        return learning_rate * direction
-    return limited(np.sqrt(2 * delta / squared), 0, learning_rate) * direction
+        return direction * learning_rate
+    return direction * limited(np.sqrt(2 * delta / squared), 0, learning_rate)

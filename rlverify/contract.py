@@ -271,6 +271,10 @@ class Contract:
             stranger's function may leave it to its caller to detach them.
         logged: whether a result without a gradient is right too: it is there to be looked at.
         sized: a case of a benchmark size; the first of `sizes` is judged, the second timed.
+        truth: of a result that is judged by a property: from a case, the unit roundoff and None,
+            the middle of the smallest box around all right answers, and its half widths; from
+            a case and another function, what that one answers, and how far one may be from it
+            to be taken for it. None where bounds follow from the reference's arithmetic.
     """
 
     name: str
@@ -300,6 +304,7 @@ class Contract:
     logged: bool = False
     good: Case | None = None
     sized: Callable[[tuple[int, ...]], Case] | None = None
+    truth: Callable[[Case, float, Callable[..., Any] | None], tuple[Outputs, Outputs]] | None = None
 
     @property
     def first(self) -> Argument:

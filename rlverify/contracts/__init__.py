@@ -20,6 +20,7 @@ TOPICS = (
     "pathwise",
     "finite_difference",
     "cross_entropy",
+    "natural_gradient",
     "ppo",
     "grpo",
     "normalization",
