@@ -1,122 +1,183 @@
-"""What updates return and remember, and a refusal that they share."""
+"""What whole updates share in PyTorch: their stages, and a policy and a critic in one vector.
 
-from typing import NamedTuple
+An update runs through named stages and hands what each made to its `trace`, which may look at
+it and gives back what the update goes on with. So two implementations can be compared stage by
+stage, each fed with what the other.
+
+The parameters are one flat vector: the policy's network, then log σ [D] where the distribution
+is Gaussian, then the critic's network, where there is one. A loss of log-probabilities,
+entropies and values has the gradient  Σₙ (∂L/∂log πₙ ∇log πₙ + ∂L/∂Hₙ ∇Hₙ + ∂L/∂Vₙ ∇Vₙ),
+in closed form here too: a graph would have to be recorded for every mini-batch. Everything runs
+in the dtype of its arrays, so an update widens them first.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 
-from rlverify.errors import Arguments
+from rlverify.errors import layer_parameters
+from rlverify.fast.categorical import (
+    categorical_entropy,
+    categorical_log_prob,
+    categorical_score,
+)
+from rlverify.fast.gaussian import gaussian_entropy, gaussian_log_prob, gaussian_score
+from rlverify.fast.networks import mlp_backward, mlp_forward
+
+Trace = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
-class SgdUpdate(NamedTuple):
-    """Parameters and velocity after an update."""
-
-    parameters: Float[torch.Tensor, "P"]
-    velocity: Float[torch.Tensor, "P"]
+def untraced(stage: str, outputs: dict[str, Any]) -> dict[str, Any]:
+    """Go on with what the stage made."""
+    return outputs
 
 
-class AdamUpdate(NamedTuple):
-    """Parameters and moments after an update."""
+class Parts(NamedTuple):
+    """A vector of parameters, cut up.
 
-    parameters: Float[torch.Tensor, "P"]
-    first: Float[torch.Tensor, "P"]
-    second: Float[torch.Tensor, "P"]
-
-
-class RmspropUpdate(NamedTuple):
-    """Parameters and mean squares after an update."""
-
-    parameters: Float[torch.Tensor, "P"]
-    squares: Float[torch.Tensor, "P"]
-
-
-class ClippedGradients(NamedTuple):
-    """Gradients after clipping, and their norm before it."""
-
-    gradients: Float[torch.Tensor, "P"]
-    norm: Float[torch.Tensor, ""]
-
-
-class SgdState(NamedTuple):
-    """What SGD remembers."""
-
-    velocity: Float[torch.Tensor, "P"]
-
-
-class AdamState(NamedTuple):
-    """What Adam remembers: how many updates are done, and both moments."""
-
-    steps: int
-    first: Float[torch.Tensor, "P"]
-    second: Float[torch.Tensor, "P"]
-
-
-class RmspropState(NamedTuple):
-    """What RMSprop remembers."""
-
-    squares: Float[torch.Tensor, "P"]
-
-
-def sgd_init(parameters: Float[torch.Tensor, "P"]) -> SgdState:
-    """What SGD remembers before the first step: no velocity.
-
-    Source: as `sgd`.
-
-    Args:
-        parameters: θ.
-
-    Returns:
-        The state.
-
-    Raises:
-        TypeError, ValueError: parameters is no floating-point array [P].
+    Attributes:
+        policy: of the policy's network.
+        log_std: log σ, [D]; None where the distribution has none.
+        critic: of the critic's network; empty where there is none.
     """
-    Arguments("sgd_init", torch.Tensor).floats("P", parameters=parameters)
-    return SgdState(torch.zeros_like(parameters))
+
+    policy: Float[torch.Tensor, "P"]
+    log_std: Float[torch.Tensor, "D"] | None
+    critic: Float[torch.Tensor, "C"]
 
 
-def adam_init(parameters: Float[torch.Tensor, "P"]) -> AdamState:
-    """What Adam remembers before the first step: nothing.
+class Evaluation(NamedTuple):
+    """What a policy and a critic say about N samples.
 
-    Source: as `adam`.
-
-    Args:
-        parameters: θ.
-
-    Returns:
-        The state.
-
-    Raises:
-        TypeError, ValueError: parameters is no floating-point array [P].
+    Attributes:
+        log_probs: log π of the actions taken.
+        entropies: of the policy in each state.
+        values: of the critic.
     """
-    Arguments("adam_init", torch.Tensor).floats("P", parameters=parameters)
-    return AdamState(0, torch.zeros_like(parameters), torch.zeros_like(parameters))
+
+    log_probs: Float[torch.Tensor, "N"]
+    entropies: Float[torch.Tensor, "N"]
+    values: Float[torch.Tensor, "N"]
 
 
-def rmsprop_init(parameters: Float[torch.Tensor, "P"], *, start: float) -> RmspropState:
-    """What RMSprop remembers before the first step: `start` for every square.
+def split(
+    parameters: torch.Tensor,
+    sizes: tuple[int, ...],
+    critic_sizes: tuple[int, ...] | None,
+    distribution: str,
+) -> Parts:
+    """Return the parts of a vector of parameters, as views; without a critic the rest is empty."""
+    middle = layer_parameters(sizes)
+    end = middle + (sizes[-1] if distribution == "gaussian" else 0)
+    log_std = parameters[middle:end] if distribution == "gaussian" else None
+    return Parts(parameters[:middle], log_std, parameters[end:])
 
-    Source: as `rmsprop`.
 
-    Args:
-        parameters: θ.
-        start: 0 as torch has it, or 1 as TensorFlow.
+def evaluate_policy(
+    parameters: torch.Tensor,
+    inputs: torch.Tensor,
+    actions: torch.Tensor,
+    *,
+    sizes: tuple[int, ...],
+    activation: str,
+    distribution: str,
+) -> tuple[Float[torch.Tensor, "N"], Float[torch.Tensor, "N"]]:
+    """Return log π of the actions and the entropy in each state; a critic is not read."""
+    policy, log_std, _ = split(parameters, sizes, None, distribution)
+    outputs = mlp_forward(policy, inputs, sizes=sizes, activation=activation)
+    if log_std is None:
+        log_probs = categorical_log_prob(outputs, actions, None)
+        return log_probs, categorical_entropy(outputs, None)
+    log_probs = gaussian_log_prob(outputs, log_std, actions)
+    return log_probs, gaussian_entropy(log_std).expand(len(outputs))
 
-    Returns:
-        The state.
 
-    Raises:
-        TypeError, ValueError: parameters is no floating-point array [P].
+def evaluate(
+    parameters: torch.Tensor,
+    inputs: torch.Tensor,
+    actions: torch.Tensor,
+    *,
+    sizes: tuple[int, ...],
+    critic_sizes: tuple[int, ...],
+    activation: str,
+    distribution: str,
+) -> Evaluation:
+    """Return log π of the actions, the entropy and the value of each state."""
+    log_probs, entropies = evaluate_policy(
+        parameters, inputs, actions, sizes=sizes, activation=activation, distribution=distribution
+    )
+    critic = split(parameters, sizes, critic_sizes, distribution).critic
+    values = mlp_forward(critic, inputs, sizes=critic_sizes, activation=activation)[:, 0]
+    return Evaluation(log_probs, entropies, values)
+
+
+def policy_gradient(
+    parameters: torch.Tensor,
+    inputs: torch.Tensor,
+    actions: torch.Tensor,
+    d_log_probs: Float[torch.Tensor, "N"],
+    d_entropies: Float[torch.Tensor, "N"] | None,
+    *,
+    sizes: tuple[int, ...],
+    activation: str,
+    distribution: str,
+) -> Float[torch.Tensor, "P"]:
+    """Return the gradient in the policy's parameters, log σ included; a critic is not read.
+
+        ∂log π(a)/∂x_b = [a = b] − π(b)           ∂H/∂x_b = −π(b) (log π(b) + H)
+        ∂log π(a)/∂μ = z/σ                        ∂log π(a)/∂(log σ) = z² − 1,  ∂H/∂(log σ) = 1
+
+    Derivatives in the entropies are 0 where they are None.
     """
-    check = Arguments("rmsprop_init", torch.Tensor)
-    check.floats("P", parameters=parameters)
-    check.number("start", start)
-    return RmspropState(torch.zeros_like(parameters) + start)
+    policy, log_std, _ = split(parameters, sizes, None, distribution)
+    outputs = mlp_forward(policy, inputs, sizes=sizes, activation=activation)
+    if log_std is None:
+        cotangents = d_log_probs[:, None] * categorical_score(outputs, actions, None)
+        if d_entropies is not None:
+            cotangents += d_entropies[:, None] * _entropy_slopes(outputs)
+        return mlp_backward(policy, inputs, cotangents, sizes=sizes, activation=activation)
+    score = gaussian_score(outputs, log_std, actions)
+    cotangents = d_log_probs[:, None] * score.mean
+    of_log_std = d_log_probs @ score.log_std
+    if d_entropies is not None:
+        of_log_std += d_entropies.sum()
+    of_network = mlp_backward(policy, inputs, cotangents, sizes=sizes, activation=activation)
+    return torch.cat([of_network, of_log_std])
 
 
-def below_one(check: Arguments, **shares: float) -> None:
-    """Require shares in [0, 1): one of 1 would never learn."""
-    check.unit(None, **shares)
-    for name, share in shares.items():
-        if share == 1:
-            raise ValueError(f"{check.function}: {name} came as {share}, wanted a number below 1.")
+def _entropy_slopes(logits: torch.Tensor) -> torch.Tensor:
+    """Return ∂H/∂x_b = −π(b) (log π(b) + H) for every state and action."""
+    log_probs = torch.log_softmax(logits, dim=-1)
+    return -log_probs.exp() * (log_probs + categorical_entropy(logits, None)[:, None])
+
+
+def gradient(
+    parameters: torch.Tensor,
+    inputs: torch.Tensor,
+    actions: torch.Tensor,
+    d_log_probs: Float[torch.Tensor, "N"],
+    d_entropies: Float[torch.Tensor, "N"] | None,
+    d_values: Float[torch.Tensor, "N"],
+    *,
+    sizes: tuple[int, ...],
+    critic_sizes: tuple[int, ...],
+    activation: str,
+    distribution: str,
+) -> Float[torch.Tensor, "P"]:
+    """Return the gradient in all parameters of a loss with these derivatives."""
+    of_policy = policy_gradient(
+        parameters,
+        inputs,
+        actions,
+        d_log_probs,
+        d_entropies,
+        sizes=sizes,
+        activation=activation,
+        distribution=distribution,
+    )
+    critic = split(parameters, sizes, critic_sizes, distribution).critic
+    cotangents = d_values[:, None]
+    of_critic = mlp_backward(critic, inputs, cotangents, sizes=critic_sizes, activation=activation)
+    return torch.cat([of_policy, of_critic])

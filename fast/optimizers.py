@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 
 from rlverify.errors import Arguments
-from rlverify.fast._steps import widened
-from rlverify.fast._updates import (
+from rlverify.fast._states import (
     AdamState,
     AdamUpdate,
     ClippedGradients,
@@ -26,6 +25,7 @@ from rlverify.fast._updates import (
     rmsprop_init,
     sgd_init,
 )
+from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
 
 __all__ = [

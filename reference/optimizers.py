@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from rlverify.errors import Arguments
 from rlverify.reference._reductions import scalar
-from rlverify.reference._updates import (
+from rlverify.reference._states import (
     AdamState,
     AdamUpdate,
     ClippedGradients,

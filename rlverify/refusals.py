@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlverify.errors import Arguments
+from rlverify.errors import Arguments, layer_parameters
 
 
 def clip_edges(check: Arguments, clip_range: Any) -> tuple[Any, Any]:
@@ -18,3 +18,66 @@ def clip_edges(check: Arguments, clip_range: Any) -> tuple[Any, Any]:
     for number in clip_range:
         check.positive("clip_range", number)
     return clip_range
+
+
+def policy_and_critic(
+    check: Arguments,
+    parameters: Any,
+    inputs: Any,
+    actions: Any,
+    *,
+    sizes: Any,
+    critic_sizes: Any,
+    activation: str,
+    distribution: str,
+) -> None:
+    """Require a policy's network, a critic's unless critic_sizes is None, and samples for them."""
+    check.sizes(sizes)
+    if critic_sizes is not None:
+        critic(check, critic_sizes)
+    check.choice("activation", activation, ("tanh", "relu"))
+    check.choice("distribution", distribution, ("categorical", "gaussian"))
+    check.floats("P", parameters=parameters)
+    check.floats("N I", inputs=inputs)
+    check.width(sizes, sizes[0], inputs=inputs)
+    wanted = layer_parameters(sizes)
+    whole = f"sizes {sizes} and a {distribution} policy"
+    if distribution == "gaussian":
+        wanted += sizes[-1]
+    if critic_sizes is not None:
+        check.width(critic_sizes, critic_sizes[0], inputs=inputs)
+        wanted += layer_parameters(critic_sizes)
+        whole = f"sizes {sizes}, critic_sizes {critic_sizes} and a {distribution} policy"
+    if parameters.shape[-1] != wanted:
+        raise ValueError(
+            f"{check.function}: parameters came with shape {tuple(parameters.shape)}, wanted "
+            f"{wanted} along the last axis for {whole}."
+        )
+    if distribution == "categorical":
+        check.actions("N", below=sizes[-1], actions=actions)
+    else:
+        check.floats("N D", actions=actions)
+        check.width(sizes, sizes[-1], actions=actions)
+
+
+def critic(check: Arguments, critic_sizes: Any) -> None:
+    """Require the widths of the layers of a network with one output."""
+    whole = isinstance(critic_sizes, tuple) and all(
+        isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in critic_sizes
+    )
+    if not whole or len(critic_sizes) < 2 or critic_sizes[-1] != 1:
+        raise ValueError(
+            f"{check.function}: critic_sizes came as {critic_sizes!r}, wanted a tuple of at least "
+            f"two integers of at least 1, the last of them 1."
+        )
+
+
+def permuted(check: Arguments, permutations: Any, samples: int) -> None:
+    """Require a permutation of all samples in every row."""
+    check.integers("E N", least=0, permutations=permutations)
+    for row in permutations.tolist():
+        if max(row) >= samples or len(set(row)) < samples:
+            raise ValueError(
+                f"{check.function}: permutations came with a row that is none of the numbers 0 to "
+                f"{samples - 1}, wanted each of them once."
+            )
