@@ -109,8 +109,11 @@ SIZES = {
     "categorical": ((1, 2), (2, 2), (1, 3), (1, 2, 2), (2, 1, 2)),
     "gaussian": ((1, 1), (2, 1), (1, 2), (1, 1, 1), (1, 2, 1)),
 }
-# narrowing: actions at the mean are good, σ shrinks, and the divergence outgrows its prediction
-REGIMES = ("plain", "plain", "plain", "narrowing", "narrowing", "stale", "zero")
+# narrowing: actions at the mean are good, σ shrinks, and the divergence outgrows its prediction;
+# overshoot: δ is so large that the step passes the good actions, and worsens the surrogate
+REGIMES = (*["plain"] * 4, "narrowing", "narrowing", "narrowing", "overshoot", "overshoot",
+           "stale", "zero")  # fmt: skip
+FAR = {"narrowing": 0.25, "overshoot": 1.5}
 
 
 def taken(rng: np.random.Generator, policy: Policy, parameters: np.ndarray, far: float) -> Any:
@@ -118,7 +121,7 @@ def taken(rng: np.random.Generator, policy: Policy, parameters: np.ndarray, far:
     outputs = policy.outputs(parameters)
     if policy.distribution == "categorical":
         return rng.integers(0, outputs.shape[1], len(outputs))
-    away = far * rng.choice((-1.0, 1.0), outputs.shape) * (0.5 + rng.random(outputs.shape) / 2)
+    away = far * rng.choice((-1.0, 1.0), outputs.shape) * (0.75 + rng.random(outputs.shape) / 4)
     return outputs + away * np.exp(policy.parts(parameters)[1])
 
 
@@ -126,12 +129,12 @@ def taken(rng: np.random.Generator, policy: Policy, parameters: np.ndarray, far:
 def updates(draw: st.DrawFn) -> Case:
     """Draw a small policy, samples of it, and what its update is told."""
     regime = draw(st.sampled_from(REGIMES))
-    narrowing = regime == "narrowing"
+    bold = regime in FAR
     distribution = draw(st.sampled_from(("categorical", "gaussian")))
-    distribution = "gaussian" if narrowing else distribution
+    distribution = "gaussian" if bold else distribution
     sizes = draw(st.sampled_from(SIZES[distribution]))
     activation = draw(st.sampled_from(("tanh", "relu")))
-    samples = draw(st.sampled_from((1, 2, 3)))
+    samples = draw(st.sampled_from((1, 1, 2) if bold else (1, 2, 3)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = layer_parameters(sizes) + (sizes[-1] if distribution == "gaussian" else 0)
     parameters, inputs, advantages = distinct(rng, (count,), (samples, sizes[0]), (samples,))
@@ -139,23 +142,23 @@ def updates(draw: st.DrawFn) -> Case:
     if distribution == "gaussian":  # σ is 1/2 to 2
         parameters[-sizes[-1] :] *= 0.5
     policy = Policy(inputs, sizes, activation, distribution)
-    actions = taken(rng, policy, parameters, 0.25 if narrowing else 1.5)
+    actions = taken(rng, policy, parameters, FAR.get(regime, 1.0))
     log_probs = policy.log_probs(parameters, policy.outputs(parameters), actions)
-    if narrowing:
+    if bold:
         advantages = np.abs(advantages)
     if regime == "zero":
         advantages = 0 * advantages
     if regime == "stale":  # the rollout is older than the policy
         log_probs = log_probs + rng.integers(-4, 5, samples) / 8
-    # both decide with which share of δ the true divergence ends up
-    damping = 0.25 if narrowing else draw(st.sampled_from((0.25, 0.5, 1.0, 2.0)))
+    deltas = {"narrowing": (1.0,), "overshoot": (8.0,)}.get(regime, (0.015625, 0.05, 0.25))
+    dampings = (0.25,) if bold else (0.25, 0.5, 1.0, 2.0)
+    tries = {"narrowing": (1, 1, 1, 2, 3), "overshoot": (2, 3, 4)}.get(regime, (1, 2, 4))
     knobs = {
         "sizes": sizes, "activation": activation, "distribution": distribution,
-        "delta": 1.0 if narrowing else draw(st.sampled_from((0.015625, 0.05, 0.25))),
-        "damping": damping, "cg_iterations": 2 * count + 8,
+        "delta": draw(st.sampled_from(deltas)), "damping": draw(st.sampled_from(dampings)), "cg_iterations": 2 * count + 8,
         "cg_tolerance": draw(st.sampled_from((1e-6, 1e-8))),
         "backtrack": draw(st.sampled_from((0.5, 0.8, 0.25))),
-        "max_backtracks": draw(st.sampled_from((1, 1, 2, 3) if narrowing else (1, 2, 4))),
+        "max_backtracks": draw(st.sampled_from(tries)),
     }  # fmt: skip
     arrays = {
         "parameters": parameters, "inputs": inputs, "actions": actions, "log_probs": log_probs,

@@ -223,20 +223,25 @@ UPDATE_CONVENTIONS = (
 # --- forms that look wrong and are right ---------------------------------------------------------
 
 
-def by_matrix(**arguments: Any) -> tuple[Any, ...]:
+def by_matrix(
+    parameters: np.ndarray, inputs: np.ndarray, actions: np.ndarray, log_probs: np.ndarray,
+    advantages: np.ndarray, **knobs: Any,
+) -> tuple[Any, ...]:  # fmt: skip
     """Invert the damped Fisher matrix, which nobody should, and minimise the negative surrogate."""
-    case = Case(arguments)
-    policy, knobs = Measured(case), arguments
+    arrays = {"parameters": parameters, "inputs": inputs, "actions": actions,
+              "log_probs": log_probs, "advantages": advantages}  # fmt: skip
+    case, start = Case({**arrays, **knobs}), parameters
+    policy = Measured(case)
     plain = {name: np.array(part, dtype=float) for name, part in (
         ("g", policy.gradient()), ("matrix", policy.curvature()))}  # fmt: skip
-    start = knobs["parameters"]
     if not plain["g"].any():
         return start.copy(), False, 0, 0.0, 0.0
     descent = np.linalg.inv(plain["matrix"]) @ -plain["g"]
     multiplier = np.sqrt(0.5 * descent @ plain["matrix"] @ descent / knobs["delta"])
     for j in range(knobs["max_backtracks"]):
         place = start - knobs["backtrack"] ** j * descent / multiplier
-        loss, kl = -float(policy.improvement(place)), float(policy.divergence(place))
+        known = measured(place, 0 * place)
+        loss, kl = -float(policy.improvement(known)), float(policy.divergence(known))
         if loss < 0 and kl <= knobs["delta"]:
             return place, True, j + 1, -loss, kl
     return start.copy(), False, knobs["max_backtracks"], 0.0, 0.0
