@@ -220,7 +220,7 @@ def line_search(
         improvement = check.result("objective", objective(trial.copy()))
         divergence = check.result("constraint", constraint(trial.copy()))
         trials.append(_Trial(_accepts(improvement, divergence, delta), trial, 0, 0))
-        if decided(trials[-1].accept) and trials[-1].accept:
+        if decided(trials[-1].accept) and trials[-1].accept == 1:
             break
         share = share * backtrack
     return LineSearch(*_first_accepted(trials, parameters)[:3])
@@ -378,7 +378,7 @@ def trpo_update(
         made = record(f"trial {len(trials) + 1}", made)
         moved = _like(parameters, made["parameters"])
         trials.append(_Trial(made["accept"], moved, made["surrogate"], made["kl"]))
-        if decided(made["accept"]) and made["accept"]:
+        if decided(made["accept"]) and made["accept"] == 1:
             break
         share = share * backtrack
     found = _first_accepted(trials, parameters)

@@ -270,6 +270,7 @@ class Contract:
         handed_over: constants that come out of a rollout, where nothing carries a gradient: a
             stranger's function may leave it to its caller to detach them.
         logged: whether a result without a gradient is right too: it is there to be looked at.
+        counted: results that are flags or counts, of whatever dtype, beside floats.
         sized: a case of a benchmark size; the first of `sizes` is judged, the second timed.
         truth: of a result that is judged by a property: from a case, the unit roundoff and None,
             the middle of the smallest box around all right answers, and its half widths; from
@@ -302,6 +303,7 @@ class Contract:
     gradient_judged: bool = False
     handed_over: tuple[str, ...] = ()
     logged: bool = False
+    counted: tuple[str, ...] = ()
     good: Case | None = None
     sized: Callable[[tuple[int, ...]], Case] | None = None
     truth: Callable[[Case, float, Callable[..., Any] | None], tuple[Outputs, Outputs]] | None = None

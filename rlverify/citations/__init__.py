@@ -15,6 +15,7 @@ from rlverify.citations import (
     policies,
     ppo,
     returns,
+    trpo,
 )
 from rlverify.citations.record import Citation
 
@@ -33,6 +34,7 @@ CITATIONS: dict[str, Citation] = {
         grpo,
         normalization,
         optimizers,
+        trpo,
     )
     for entry in module.ENTRIES
 }

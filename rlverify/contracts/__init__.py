@@ -21,6 +21,7 @@ TOPICS = (
     "finite_difference",
     "cross_entropy",
     "natural_gradient",
+    "trpo",
     "ppo",
     "grpo",
     "normalization",
