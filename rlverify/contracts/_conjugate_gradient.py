@@ -1,13 +1,12 @@
 """Contract of `conjugate_gradient`: judged by energy and residual, never by iterates."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from rlverify.contract import (
     Argument,
-    BadInput,
     Case,
     Contract,
     Convention,
@@ -17,6 +16,7 @@ from rlverify.contract import (
     Law,
 )
 from rlverify.contracts import _solver as solver
+from rlverify.contracts._refusals import instead
 from rlverify.fast import natural_gradient as fast
 from rlverify.objectives import SymmetricMatrix
 from rlverify.reference import natural_gradient as reference
@@ -36,14 +36,7 @@ GOOD = Case(
 )
 
 
-def bad(argument: str, name: str, value: Any, error: type[Exception], text: str) -> BadInput:
-    """Return a spoiled argument and its refusal."""
-
-    def spoil(case: Case) -> Mapping[str, Any]:
-        return {argument: value}
-
-    return BadInput(f"{argument}: {name}", spoil, error, f"conjugate_gradient: {text}")
-
+bad = functools.partial(instead, "conjugate_gradient")
 
 BAD_INPUTS = (
     bad("matvec", "a number", 3, TypeError,
