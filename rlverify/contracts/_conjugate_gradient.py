@@ -65,6 +65,7 @@ BAD_INPUTS = (
 
 # --- known bugs and equivalents ------------------------------------------------------------------
 
+ENOUGH = "max(tolerance, smallest) ** 2 * squared"
 BREAKDOWN = "if not curvature > smallest * steepest * (p @ p):"
 KNOWN_BUGS = (
     KnownBug(
@@ -75,6 +76,7 @@ KNOWN_BUGS = (
         "F8b", "alpha = squared / curvature", "alpha = squared / (curvature + 1e-8)",
         also=(("unit = power_of_two(b)", "unit = 1"),),
     ),
+    KnownBug("F8c", "if not any(b):", "if False:", also=((BREAKDOWN, "if False:"),)),
     KnownBug("F9a", "beta = following / squared", "beta = squared / following"),
     KnownBug("F9b", "r = r - alpha * product", "pass"),
     KnownBug("F9c", "p = r + beta * p", "p = r"),
@@ -143,9 +145,23 @@ CONTRACT = Contract(
     conventions=(
         Convention(
             "tolerance", "squared-absolute",
-            "it ends where rᵀr falls below the tolerance, whatever the size of b, as in "
-            "OpenAI's baselines and their kin",
-            inputs=solver.absolute,
+            "it ends where rᵀr is below the tolerance, whatever the size of b, and does not begin "
+            "where it is so at the start, as in OpenAI's baselines",
+            edits=(
+                (ENOUGH, "tolerance / unit / unit"),
+                ("if following <= enough:", "if following < enough:"),
+                ("while iterations < max_iterations:",
+                 "while iterations < max_iterations and not squared < enough:"),
+            ),
+        ),
+        Convention(
+            "tolerance", "squared-absolute-after",
+            "it ends where rᵀr is below the tolerance, whatever the size of b, after one step at "
+            "least, as in ikostrikov/pytorch-trpo",
+            edits=(
+                (ENOUGH, "tolerance / unit / unit"),
+                ("if following <= enough:", "if following < enough:"),
+            ),
         ),
     ),
     equivalents=(

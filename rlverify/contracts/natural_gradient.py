@@ -129,10 +129,11 @@ def bad_inputs(function: str, *extra: str) -> tuple[BadInput, ...]:
 # --- known bugs ----------------------------------------------------------------------------------
 
 FISHER_BUGS = (
-    KnownBug("F3", "fisher[i, i] + 2", "fisher[i, i]"),
+    KnownBug("F3", "2 * variance / variance", "0 * variance"),
     KnownBug("L8", "fisher = fisher / len(inputs)", "pass"),
     KnownBug("NG1", "taken - chances", "taken", helper="scores"),
     KnownBug("NG2", "np.exp(-2 * parameters[count:])", "np.exp(-parameters[count:])"),
+    KnownBug("NG4", "(gradient, gradient) * weight", "(gradient, -gradient) * weight"),
     KnownBug("NG5", "(gradient, gradient) * weight", "(gradient, gradient)"),
     KnownBug(
         "NG6", "np.outer(gradient, gradient)", "np.triu(np.outer(gradient, gradient))"
@@ -162,7 +163,7 @@ HESSIAN_BUGS = (
 )  # fmt: skip
 CENTRED = "np.diag(chances) - np.outer(chances, chances)"
 PRODUCT_BUGS = (
-    KnownBug("F3", "2 * vector[count:]", "0 * vector[count:]"),
+    KnownBug("F3", "2 * variance / variance", "0 * variance"),
     KnownBug("F11a", "product + vector * damping", "product"),
     KnownBug("F11b", "product + vector * damping", "product + damping"),
     KnownBug("NG1", CENTRED, "np.diag(chances)", helper="output_fisher"),
