@@ -94,8 +94,10 @@ class Policy(NamedTuple):
         matrix = hessian + float(damping) * np.eye(count)
         slope = np.array(g, dtype=np.float64)
         solution = solved(matrix, slope[:, None])[:, 0]
+        if g.dtype != object:  # plain numbers have no bounds to carry
+            return solution
 
-        missed = _norm(g - self.product(parameters, np.asarray(solution, g.dtype), damping))
+        missed = _norm(g - self.product(parameters, solution.astype(object), damping))
         slack = (missed + tolerance * _norm(g)) / damping
         if steps < count:  # they may end before they are near
             ends = np.linalg.eigvalsh(matrix)[[0, -1]]
