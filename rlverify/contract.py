@@ -316,7 +316,8 @@ class Contract:
         for item in self.arguments:
             if item.kind == "sizes":
                 sizes = case[item.name]
-                lengths |= {"O": sizes[-1], "P": layer_parameters(sizes)}
+                # what an array has bound stays: a policy may have more than its layers'
+                lengths = {"O": sizes[-1], "P": layer_parameters(sizes), **lengths}
             elif isinstance(case[item.name], np.ndarray) and item.axes:
                 # an argument that broadcasts may be smaller than its axes say
                 with contextlib.suppress(ValueError):

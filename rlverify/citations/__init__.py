@@ -14,6 +14,7 @@ from rlverify.citations import (
     policies,
     ppo,
     returns,
+    updates,
 )
 from rlverify.citations.record import Citation
 
@@ -31,6 +32,7 @@ CITATIONS: dict[str, Citation] = {
         grpo,
         normalization,
         optimizers,
+        updates,
     )
     for entry in module.ENTRIES
 }

@@ -21,6 +21,8 @@ TOPICS = (
     "finite_difference",
     "cross_entropy",
     "ppo",
+    "ppo_update",
+    "a2c",
     "grpo",
     "normalization",
     "optimizers",
