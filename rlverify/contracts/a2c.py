@@ -13,7 +13,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts import _update_cases as cases
 from rlverify.contracts._a2c_laws import ARRAYS, COEFFICIENTS, LOSS_LAWS, UPDATE_LAWS, loss_cases
-from rlverify.contracts._loss_laws import bad, bad_floats, bad_masks
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._ppo_cases import (
     SIZES,
     bad_arrays,

@@ -18,7 +18,7 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad, bad_floats, bad_masks
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._masks import mask_of
 from rlverify.contracts._measured import exactly, measured, vanishes
 from rlverify.contracts._ppo_cases import (
