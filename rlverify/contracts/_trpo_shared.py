@@ -3,7 +3,7 @@
 import numpy as np
 
 from rlverify.contract import BadInput, Claim, KnownBug
-from rlverify.contracts._loss_laws import bad
+from rlverify.contracts._refusals import bad
 
 LENGTH = "np.sqrt(2 * delta / curvature)"
 LENGTH_BUGS = (
