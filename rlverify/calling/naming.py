@@ -17,7 +17,8 @@ from rlverify.contract import Argument
 
 # names in the wild, lower case without leading or trailing underscores, by what they mean
 SYNONYMS: dict[str, str] = {
-    "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards",
+    "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards score "
+    "scores",
     "values": "value val vals v vs value_t values_t v_tm1 vpred vpreds v_preds value_preds "
     "value_predictions state_values baseline baselines critic_values old_values newvalue "
     "new_value new_values values_new",
@@ -25,7 +26,14 @@ SYNONYMS: dict[str, str] = {
     "rollout_values prev_values",
     "old_log_probs": "old_log_prob old_logp old_logprobs old_logprob logp_old logprobs_old "
     "log_probs_old log_prob_old b_logprobs behaviour_log_probs rollout_log_probs old_lp "
-    "old_action_log_probs",
+    "old_action_log_probs old_per_token_logps old_per_token_logprobs",
+    "reference_log_probs": "ref_log_probs ref_log_prob ref_logprobs ref_logprob ref_logps ref_logp "
+    "ref_per_token_logps ref_per_token_logprobs reference_log_prob reference_logprobs "
+    "reference_logps reference_logp logp_ref log_probs_ref ref_lp",
+    "group_ids": "group_id groups group index uid uids prompt_ids prompt_id prompt_index",
+    "group_size": "num_generations num_samples_per_prompt n_samples_per_prompt rollout_n",
+    "kl_estimator": "kl_type",
+    "ratio": "importance_sampling_level",
     "clip_range": "clip clip_ratio clip_coef clip_eps clip_epsilon clip_param clip_range_vf "
     "cliprange cliprange_value epsilon eps eps_clip vf_clip_param value_clip",
     "kl": "kls kl_divergence kl_div approx_kl divergence d",
@@ -52,7 +60,8 @@ SYNONYMS: dict[str, str] = {
     "lam": "lambda lmbda lambd lbd lamb gae_lambda gae_lam lambda_gae lam_gae gae_lmbda "
     "td_lambda trace_decay gae_tau tau",
     "n": "n_steps nsteps n_step nstep multi_step",
-    "mask": "loss_mask padding_mask response_mask action_mask attention_mask valid valid_mask",
+    "mask": "loss_mask padding_mask response_mask completion_mask action_mask attention_mask valid "
+    "valid_mask",
     "ddof": "correction",
     "eps": "epsilon",
     "advantages": "advantage adv advs b_advantages mb_advantages",
@@ -69,6 +78,7 @@ SYNONYMS: dict[str, str] = {
     "q_values": "q qs q_value qvals q_vals qvalue qvalues action_values values",
     "epsilon": "eps exploration_rate",
     "temperature": "temp tau t",
+    "scale": "scale_rewards",
     "std": "stds sigma sigmas scale stddev std_dev action_std",
     "mean": "means mu mus loc m action_mean mean_action running_mean mean_a a_mean",
     "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
@@ -79,7 +89,7 @@ SYNONYMS: dict[str, str] = {
     "log_std_p": "logstd_p log_sigma_p",
     "log_std_q": "logstd_q log_sigma_q",
     "alpha": "alphas a concentration1 concentration_1 con1",
-    "beta": "betas b concentration0 concentration_0 con0",
+    "beta": "betas b concentration0 concentration_0 con0 kl_coef kl_coeff kl_beta",
     "alpha_p": "a_p p_alpha",
     "beta_p": "b_p p_beta",
     "alpha_q": "a_q q_alpha",
@@ -88,7 +98,7 @@ SYNONYMS: dict[str, str] = {
     "std_q": "sigma_q scale_q",
     "log_probs": "log_prob logp logps lp lps logprob logprobs log_pi log_pis logpi new_log_probs "
     "new_log_prob new_logp new_logprobs newlogprob logp_new action_log_probs log_prob_actions "
-    "selected_log_probs logp_a",
+    "selected_log_probs logp_a per_token_logps per_token_logprobs",
     "behaviour_log_probs": "behavior_log_probs behaviour_log_prob behavior_log_prob behaviour_logp "
     "behavior_logp old_log_probs old_log_prob old_logp old_logprobs old_logprob logp_old "
     "logprobs_old log_probs_old mu_log_probs log_mu sampling_log_probs rollout_log_probs",

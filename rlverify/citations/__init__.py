@@ -16,6 +16,7 @@ from rlverify.citations import (
     ppo,
     returns,
     trpo,
+    updates,
 )
 from rlverify.citations.record import Citation
 
@@ -35,6 +36,7 @@ CITATIONS: dict[str, Citation] = {
         normalization,
         optimizers,
         trpo,
+        updates,
     )
     for entry in module.ENTRIES
 }

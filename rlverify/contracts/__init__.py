@@ -23,6 +23,8 @@ TOPICS = (
     "natural_gradient",
     "trpo",
     "ppo",
+    "ppo_update",
+    "a2c",
     "grpo",
     "normalization",
     "optimizers",

@@ -228,6 +228,7 @@ LOSS_CONTRACT = Contract(
     laws=LOSS_LAWS,
     gradient_judged=True,
     gradients=("log_probs",),
+    handed_over=("old_log_probs", "reference_log_probs", "advantages"),
     known_bugs=LOSS_BUGS,
     conventions=(
         Convention("sign", "objective", "the objective to maximise, not the loss to minimise",
