@@ -253,9 +253,8 @@ def settings_of(algorithm: str, given: Iterable[str]) -> Common:
 
 def _refuse_together(settings: Common) -> None:
     """Refuse settings that are each fine but do not go together."""
-    if isinstance(settings, Grpo):
-        if settings.group < 2 or settings.ddof >= settings.group:
-            raise ValueError("--set: a group needs two members, and more than ddof.")
+    if isinstance(settings, Grpo) and (settings.group < 2 or settings.ddof >= settings.group):
+        raise ValueError("--set: a group needs two members, and more than ddof.")
     if isinstance(settings, Critical) and settings.normalize_advantages:
         samples = settings.horizon * settings.environments
         if isinstance(settings, Ppo):

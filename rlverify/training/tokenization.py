@@ -86,21 +86,17 @@ def features(
     return found
 
 
-def answers(prompts: Int[np.ndarray, "M 2"]) -> Int[np.ndarray, "M L"]:
-    """Return the right responses; what follows their end is END."""
-    places = np.arange(LENGTH)
-    counted = (prompts[:, :1] + places) % DIGITS
-    return np.where(places < prompts[:, 1:], counted, END)
-
-
 def rewards_of(
     prompts: Int[np.ndarray, "M 2"], tokens: Int[np.ndarray, "M L"], mask: Bool[np.ndarray, "M L"]
 ) -> Float[np.ndarray, "M"]:
-    """Return the share of each right response that a response has, from its beginning."""
-    wanted = prompts[:, 1] + 1
-    right = (tokens == answers(prompts)) & mask & (np.arange(LENGTH) < wanted[:, None])
-    begun: np.ndarray = np.logical_and.accumulate(right, axis=1).sum(axis=1) / wanted
-    return begun
+    """Return how many tokens of each response are right, as a share of the longer response."""
+    first, count = prompts[:, :1], prompts[:, 1:]
+    following = np.concatenate([first, (tokens[:, :-1] + 1) % DIGITS], axis=1)
+    places = np.arange(LENGTH)
+    wanted = np.where(places < count, following, END)
+    right = (tokens == wanted) & mask & (places <= count)
+    share: np.ndarray = right.sum(axis=1) / np.maximum(mask.sum(axis=1), prompts[:, 1] + 1)
+    return share
 
 
 def responses(
