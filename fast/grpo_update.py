@@ -42,7 +42,8 @@ class GrpoUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
-    count: Float[torch.Tensor, ""]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 
 def grpo_update(

@@ -35,7 +35,8 @@ class ReinforceUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
-    count: Float[torch.Tensor, ""]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 
 def reinforce_update(

@@ -165,7 +165,8 @@ def hessian_product(
     count = layer_parameters(sizes)
     layers, moves = _layers(parameters[:count], sizes), _layers(direction[:count], sizes)
     values, value_moves = [inputs], [np.zeros_like(inputs)]  # hₗ and its move
-    slopes, slope_moves = [], []  # φ′(zₗ) and its move
+    slopes: list[np.ndarray] = []  # φ′(zₗ)
+    slope_moves: list[np.ndarray] = []
     for (weight, bias), (weight_move, bias_move) in zip(layers, moves, strict=True):
         before = values[-1] @ weight.T + bias
         before_move = value_moves[-1] @ weight.T + values[-1] @ weight_move.T + bias_move

@@ -73,7 +73,8 @@ class Policy(NamedTuple):
         else:
             pulls = moved / np.exp(2 * log_std) / count
         curved = mlp_backward(network, self.inputs, pulls, **knobs)
-        return np.concatenate([curved, 2 * spread]) + vector * damping
+        damped: np.ndarray = np.concatenate([curved, 2 * spread]) + vector * damping
+        return damped
 
     def direction(
         self, parameters: np.ndarray, g: np.ndarray, damping: Any, steps: int, tolerance: Any

@@ -391,4 +391,5 @@ def kronecker_factored_step(
     squared = (gradient * direction).sum()
     if not squared > 0:
         return direction * learning_rate
-    return direction * limited(np.sqrt(2 * delta / squared), 0, learning_rate)
+    step: np.ndarray = direction * limited(np.sqrt(2 * delta / squared), 0, learning_rate)
+    return step
