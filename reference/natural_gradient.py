@@ -224,10 +224,11 @@ def fisher_vector_product(
     curved = fisher @ vector[:count] / len(inputs)
     # σ²/σ² is 1 and the rest is 0, but whoever differentiates a KL twice has to round both
     variance = np.exp(2 * log_std)
-    product = np.concatenate([curved, vector[count:] * (2 * variance / variance)])
+    product: np.ndarray = np.concatenate([curved, vector[count:] * (2 * variance / variance)])
     settings = (inputs, sizes, activation, distribution)
     rest = hessian_product(parameters, vector, *settings, kl_rest)
-    return product + vector * damping + rest
+    product = product + vector * damping + rest
+    return product
 
 
 def conjugate_gradient(

@@ -1,8 +1,5 @@
 """Contracts of the topic `ppo_update`: PPO's whole update, and the fit of a critic alone."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 
 from rlverify.contract import (
@@ -17,6 +14,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts import _update_cases as cases
 from rlverify.contracts import _update_laws as laws
+from rlverify.contracts._refusals import bad
 from rlverify.contracts._update_forms import autograd_ppo, autograd_value
 from rlverify.fast import ppo_update as fast
 from rlverify.reference import ppo_update as reference
@@ -90,18 +88,6 @@ TIMED = {
 }  # fmt: skip
 
 # --- refusals ------------------------------------------------------------------------------------
-
-
-def bad(
-    function: str, argument: str, name: str, spoil: Callable[[Any], Any],
-    error: type[Exception], message: str,
-) -> BadInput:  # fmt: skip
-    """Return one refusal: an argument, spoiled, and the message after the function's name."""
-
-    def changes(case: Case) -> Mapping[str, Any]:
-        return {argument: spoil(case[argument])}
-
-    return BadInput(f"{argument}: {name}", changes, error, f"{function}: {message}")
 
 
 def bad_network(function: str, critic: str, parameters: str, short: str) -> tuple[BadInput, ...]:
