@@ -224,9 +224,7 @@ class Elementary:
         a, b = self._lift(picked)._closed(), self._lift(left)._closed()
         apart = abs(a.value - b.value) / self.u
         weight, running = apart + a.weight + b.weight, apart + a.running + b.running
-        return type(self)(
-            a.value, self.u, abs(a.value), 1, weight, 0, running, running * running
-        )
+        return type(self)(a.value, self.u, abs(a.value), 1, weight, 0, running, running * running)
 
     def slackens(self: Any, number: Any, roundings: Any) -> Any:
         """Return a number that a right answer may miss by this one, and by some roundings."""

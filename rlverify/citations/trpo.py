@@ -6,7 +6,7 @@ ENTRIES = (
     Citation(
         "F1",
         "failed-search-leaves-last-trial",
-        "leaves the parameters at the last trial when none was accepted, instead of where they were",
+        "leaves the parameters at the last trial when none was accepted, not where they were",
         ("thu-ml/tianshou#1287", "thu-ml/tianshou@af0d1912"),
     ),
     Citation(
@@ -14,7 +14,11 @@ ENTRIES = (
         "line-search-with-one-condition",
         "accepts a trial that improves whatever its divergence (a), or one within the bound that "
         "does not improve (b)",
-        ("joschu/modular_rl#29", "zhangchuheng/Reinforcement-Implementation#1", "wojzaremba/trpo#2"),
+        (
+            "joschu/modular_rl#29",
+            "zhangchuheng/Reinforcement-Implementation#1",
+            "wojzaremba/trpo#2",
+        ),
     ),
     Citation(
         "F10",
