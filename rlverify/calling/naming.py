@@ -125,7 +125,7 @@ SYNONYMS: dict[str, str] = {
     "other_variance": "batch_var batch_variance var_b b_var variance_b var2",
     "x": "batch arr array data samples obs observation observations xs",
     "clip": "clip_range clip_value clip_obs clip_reward clipping clip_observations",
-    "step": "h eps epsilon delta step_size t iteration update",
+    "step": "h eps epsilon delta step_size t iteration update full_step fullstep search_step",
     "steps": "total_steps total duration num_updates",
     "start": "start_e initial",
     "end": "end_e final",
@@ -152,6 +152,13 @@ SYNONYMS: dict[str, str] = {
     "damping": "damp cg_damping damping_coef damping_coeff damping_factor reg_coeff hvp_reg_coeff",
     "delta": "max_kl kl_clip kl_max kl_bound trust_region radius",
     "reward_gradients": "reward_gradient reward_grads grad_rewards slopes",
+    "cg_iterations": "cg_iters cg_steps cg_iter cg_max_steps max_cg_iter n_cg_steps",
+    "cg_tolerance": "cg_tol cg_residual_tol residual_tol tol",
+    "constraint": "kl kl_fn kl_func get_kl constraint_fn kl_constraint f_kl divergence",
+    "backtrack": "backtrack_coeff backtrack_ratio backtracking_coeff shrink decay alpha",
+    "max_backtracks": "backtrack_iters max_tries line_search_max_iter max_iter n_backtracks",
+    "direction": "search_direction search_dir step_dir stepdir s x",
+    "curvature_product": "hvp fvp product hessian_product hx fx ax fs hs avp",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits
 _MEANINGS: dict[str, list[str]] = {}
