@@ -82,7 +82,7 @@ class Adam:
     @property
     def results(self) -> tuple[np.ndarray, ...]:
         """Return parameters, both moments and the number of steps."""
-        moments = self.state["exp_avg"], self.state["exp_avg_sq"], self.state["step"]
+        moments = self.state["exp_avg"], self.state["exp_avg_sq"], self.state["step"].double()
         return tuple(x.detach().numpy() for x in (self.weights, *moments))
 
 
