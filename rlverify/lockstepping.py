@@ -22,7 +22,7 @@ import numpy as np
 
 from rlverify.comparison import Distance, Truth, distance, passing_decoys, ratios
 from rlverify.contract import Outputs
-from rlverify.instruction import RESULT, Stage, kept, named, narrowed, recorded, traced
+from rlverify.instruction import RESULT, Stage, kept, named, narrowed, recorded
 from rlverify.twinning import as_numpy, as_torch
 
 PASSING = ("EXACT", "TIGHT", "BOUND")
@@ -232,7 +232,7 @@ def compared(
     pupil = _Pupil(stages, given, dtype, judges or {})
     arguments = as_torch(dict(given), dtype)
     try:
-        result = fast(**arguments, trace=pupil) if traced(fast) else fast(**arguments)
+        result = fast(**arguments, trace=pupil) if len(stages) > 1 else fast(**arguments)
         pupil(RESULT, named(result))
     except _Astray:
         pass

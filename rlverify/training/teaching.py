@@ -29,13 +29,13 @@ UNJUDGED = ("orthogonal",)
 # as the settings of `rlverify train`, but for what makes tracked numbers slow; and moments that
 # run through an episode of hundreds of steps have no useful bound that holds for every order
 SMALL = {
-    "reinforce": ("hidden=8,8", "environments=1", "scale_rewards=off"),
+    "reinforce": ("hidden=4,4", "environments=1", "scale_rewards=off"),
     "a2c": ("hidden=8,8", "environments=2", "horizon=16"),
     "trpo": (
         "hidden=4,4", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16",
     ),
     "ppo": ("hidden=8,8", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16"),
-    "grpo": ("hidden=8,8", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
+    "grpo": ("hidden=4,4", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
 }  # fmt: skip
 
 
