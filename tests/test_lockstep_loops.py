@@ -214,3 +214,6 @@ def test_the_command_fails_where_a_stage_is_wrong(capsys, monkeypatch):
 def test_the_command_refuses_what_it_cannot_run(capsys):
     assert main(["train", "ppo", "tokens", "--lockstep", "1"]) == 2
     assert "tokens is not for ppo" in capsys.readouterr().err
+    for option in (["--resume"], ["--target", "3"], ["--steps", "100"], ["--out", "folder"]):
+        assert main(["train", "ppo", "CartPole-v1", "--lockstep", "1", *option]) == 2
+        assert f"{option[0]}: it is about training" in capsys.readouterr().err
