@@ -14,7 +14,11 @@ ENTRIES = (
         "line-search-with-one-condition",
         "accepts a trial that improves whatever its divergence (a), or one within the bound that "
         "does not improve (b)",
-        ("joschu/modular_rl#29", "zhangchuheng/Reinforcement-Implementation#1", "wojzaremba/trpo#2"),
+        (
+            "joschu/modular_rl#29",
+            "zhangchuheng/Reinforcement-Implementation#1",
+            "wojzaremba/trpo#2",
+        ),
     ),
     Citation(
         "F10",

@@ -16,6 +16,7 @@ TOPICS = (
     "tanh_gaussian",
     "networks",
     "score_function",
+    "reinforce",
     "baselines",
     "pathwise",
     "finite_difference",
