@@ -47,4 +47,4 @@ def with_autograd(
     return Updated(moved, *moments, moved.new_ones(()))
 
 
-PEERS = {"reinforce_update": {"autograd": with_autograd}}
+PEERS = {"reinforce_update": with_autograd}

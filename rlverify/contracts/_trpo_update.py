@@ -22,9 +22,9 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._refusals import bad, bad_floats
 from rlverify.contracts._measured import UNIT, known_within, measured, vanishes
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad, bad_floats
 from rlverify.contracts._trpo_cases import good_update, sized_update, updates
 from rlverify.contracts._trpo_shared import LENGTH_BUGS, SEARCH_BUGS, bad_search, said
 from rlverify.errors import layer_parameters

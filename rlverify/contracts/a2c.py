@@ -13,7 +13,6 @@ from rlverify.contract import (
 )
 from rlverify.contracts import _update_cases as cases
 from rlverify.contracts._a2c_laws import ARRAYS, COEFFICIENTS, LOSS_LAWS, UPDATE_LAWS, loss_cases
-from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._ppo_cases import (
     SIZES,
     bad_arrays,
@@ -22,6 +21,7 @@ from rlverify.contracts._ppo_cases import (
     mean_conventions,
     sized_case,
 )
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._update_forms import autograd_a2c
 from rlverify.contracts.ppo_update import FACTOR, NETWORK, ROLLOUT, bad_policy, names_of, vectors
 from rlverify.fast import a2c as fast

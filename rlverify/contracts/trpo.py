@@ -18,7 +18,6 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._masks import mask_of
 from rlverify.contracts._measured import exactly, measured, vanishes
 from rlverify.contracts._ppo_cases import (
@@ -34,6 +33,7 @@ from rlverify.contracts._ppo_cases import (
     sized_case,
 )
 from rlverify.contracts._recordings import equals_exactly, exact, same
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._trpo_cases import directions, searches, sized_direction, sized_search
 from rlverify.contracts._trpo_shared import LENGTH_BUGS, SEARCH_BUGS, bad_search, said
 from rlverify.contracts._trpo_update import UPDATE_CONTRACT
