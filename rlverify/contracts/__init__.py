@@ -27,6 +27,7 @@ TOPICS = (
     "ppo_update",
     "a2c",
     "grpo",
+    "grpo_update",
     "normalization",
     "optimizers",
     "schedules",
