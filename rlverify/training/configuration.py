@@ -181,7 +181,7 @@ class Ppo(Critical):
 class Grpo(Common):
     """GRPO: groups of responses to one prompt, compared with each other."""
 
-    steps: int = knob(200_000, COUNT, "tokens that are sampled, all together; never more")
+    steps: int = knob(300_000, COUNT, "tokens that are sampled, all together; never more")
     prompts: int = knob(16, COUNT, "prompts in a batch")
     group: int = knob(8, COUNT, "responses to each prompt")
     scale: str = knob(
