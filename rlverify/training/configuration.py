@@ -162,7 +162,9 @@ class Ppo(Critical):
     epochs: int = knob(4, COUNT, "passes through each rollout")
     minibatch_size: int = knob(128, COUNT, "samples of one step")
     clip_range: float = knob(0.2, INSIDE, "how far the ratio may move from 1")
-    anneal_clip_range: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
+    anneal_clip_range: bool = knob(
+        True, SWITCH, "both clip ranges, linearly, to 0 at the last step"
+    )
     value_clip_range: float | None = knob(
         0.2, optional(POSITIVE), "how far a value may move from the old one, or none"
     )
