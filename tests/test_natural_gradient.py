@@ -1,6 +1,5 @@
 """The topic `natural_gradient`: the contract tests, claims, the solver's ends, any module."""
 
-import functools
 import math
 from fractions import Fraction
 from itertools import pairwise
@@ -151,7 +150,7 @@ def test_a_power_of_two_passes_through_to_the_bit(power):
         assert other[1:] == one[1:]
 
 
-def test_the_loop_of_the_fast_version_goes_on_unharmed_where_it_may_not_look(monkeypatch):
+def test_the_loop_of_the_fast_version_goes_on_unharmed_where_it_may_not_look():
     """On a GPU nothing is read back, so steps after the end are computed and thrown away."""
 
     class Elsewhere(torch.Tensor):
@@ -165,11 +164,13 @@ def test_the_loop_of_the_fast_version_goes_on_unharmed_where_it_may_not_look(mon
             lambda v, m=matrix: m @ v, torch.tensor(b, dtype=torch.float64),
             max_iterations=9, tolerance=2.0**-40,
         )  # fmt: skip
+        products = []
         blind = fast.conjugate_gradient(
-            lambda v, m=matrix: m @ v,
+            lambda v, m=matrix, seen=products: seen.append(m @ v) or seen[-1],
             torch.tensor(b, dtype=torch.float64).as_subclass(Elsewhere),
             max_iterations=9, tolerance=2.0**-40,
         )  # fmt: skip
+        assert len(products) == 9
         assert torch.equal(plain.x, blind.x.as_subclass(torch.Tensor))
         assert plain[1:] == blind[1:]
         assert status in (plain.status, "max_iterations")
@@ -210,8 +211,8 @@ def test_the_gradient_of_the_kl_is_zero_at_the_old_policy(distribution):
         return torch.autograd.grad(kl, flat)[0]
 
     still = tracked(parameters)
-    pull = functools.partial(_curvature.kl_rest)
-    rest = curved(still, tracked(np.ones_like(parameters)), tracked(inputs), knobs, pull)
+    ones = tracked(np.ones_like(parameters))
+    rest = curved(still, ones, tracked(inputs), knobs, _curvature.kl_rest)
     assert all(float(number) == 0 for number in rest)
     # autograd sums what cancels: π − π_old is left as rounding, times what the network adds
     loss = [number.free_bound() for number in rest if isinstance(number, Tracked)]
