@@ -107,7 +107,7 @@ def _bounded(array: np.ndarray, precision: Precision) -> list[np.ndarray]:
     value = stored_value(np.asarray(array, dtype=np.float64), precision.dtype)
     running = read(Tracked.running_bound)
     stored = precision.storage * np.abs(value) + precision.storage_tiny
-    # the reference's own error at 2⁻⁵³: a bound over u grows with u (decision 0008)
+    # the reference's own error at 2⁻⁵³: a bound over u grows with u (decision 0009)
     ours = running * (PRECISIONS["float64"].unit / precision.unit)
     rest = ours + stored + precision.tiny * read(Tracked.roundings)
     wide = 1 + precision.storage

@@ -4,7 +4,7 @@ NumPy multiplies matrices of objects by calling `Tracked.__mul__` and `Tracked._
 multiply-add, about 3 µs each. An `Accounted` array is an array of the same objects whose `@` (and
 nothing else) does with arrays of their fields what those two methods do with one pair of numbers:
 the same products and the same sums in the same order, left to right, so the same values and bounds.
-Whole updates are compared on numbers of this kind: networks are most of their work (decision 0008).
+Whole updates are compared on numbers of this kind: networks are most of their work (decision 0009).
 """
 
 import operator
