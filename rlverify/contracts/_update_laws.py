@@ -37,7 +37,7 @@ def duals(array: np.ndarray, direction: np.ndarray | None = None) -> np.ndarray:
     return numbers
 
 
-def dual(number: float) -> Dual:
+def dual(number: float) -> Any:
     """Return a number that does not move, and carries rounding."""
     return Dual(Tracked(number, UNIT), Tracked(0.0, UNIT))
 
@@ -137,7 +137,7 @@ def gradient_law(slope_of: Callable[[Case], Any]) -> Law:
 def a2c_slope(case: Case) -> Any:
     """Return the derivative of A2C's loss along the direction, with its bound."""
     now = evaluated(case)
-    loss = a2c_loss(
+    loss: Any = a2c_loss(
         now.log_probs,
         duals(case["advantages"]),
         now.values,
@@ -277,7 +277,7 @@ def check_stopped(subject: Subject, case: Case) -> Iterable[Claim]:
 
 def check_on_policy(subject: Subject, case: Case) -> Iterable[Claim]:
     """While the policy is the one that acted, the ratio is 1, so no range holds it back."""
-    old = np.float64(np.float32(predictions(case).log_probs))
+    old = predictions(case).log_probs.astype(np.float32).astype(np.float64)
     alone = single(case, old_log_probs=old)
     if alone["normalize"] and len(old) <= case["ddof"]:
         return
