@@ -101,5 +101,5 @@ LAWS = (
         "multiplied-back", "both damped factors times the step are the gradient, on one layer",
         check_multiplied_back,
     ),
-    Law("mean", "every input twice changes nothing", check_mean),
+    Law("mean", "an input twice is that input once", check_mean),
 )  # fmt: skip
