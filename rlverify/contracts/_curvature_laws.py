@@ -79,6 +79,10 @@ def _differences(got: Array, allowed: Array, wanted: Array) -> Iterable[Claim]:
 # --- matrices ------------------------------------------------------------------------------------
 
 
+def _quadratic(matrix: Array, vector: Array) -> Any:
+    return vector @ matrix @ vector
+
+
 def check_symmetric(name: str) -> Check:
     """Return the law that a matrix is symmetric."""
 
@@ -96,7 +100,7 @@ def check_semidefinite(name: str) -> Check:
         got, allowed = subject(case)[name], subject.bound(case)[name]
         yield Claim(np.diag(got).clip(max=0), np.zeros(len(got)), np.diag(allowed))
         signs = (-1.0) ** np.arange(len(got))
-        curvature = signs @ measured(got, allowed) @ signs
+        curvature = _quadratic(measured(got, allowed), signs)
         below = np.array([min(float(curvature), 0.0)])
         yield Claim(below, np.zeros(1), np.array([curvature.running_bound()]))
 
