@@ -154,9 +154,10 @@ def _fisher(*arguments: Any) -> tuple[Array, Array]:
     fisher = reference.fisher_matrix(**numbers)
     value, bound = np.empty(fisher.shape), np.zeros(fisher.shape)
     for index in np.ndindex(fisher.shape):
-        value[index] = float(fisher[index])
-        if isinstance(fisher[index], Tracked):
-            bound[index] = fisher[index].running_bound()
+        number: Any = fisher[index]
+        value[index] = float(number)
+        if isinstance(number, Tracked):
+            bound[index] = number.running_bound()
     return value, bound
 
 
