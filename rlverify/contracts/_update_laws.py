@@ -37,7 +37,7 @@ def duals(array: np.ndarray, direction: np.ndarray | None = None) -> np.ndarray:
     return numbers
 
 
-def dual(number: float) -> Dual:
+def dual(number: float) -> Any:
     """Return a number that does not move, and carries rounding."""
     return Dual(Tracked(number, UNIT), Tracked(0.0, UNIT))
 
@@ -131,7 +131,7 @@ def gradient_law(slope_of: Callable[[Case], Any]) -> Law:
 def a2c_slope(case: Case) -> Any:
     """Return the derivative of A2C's loss along the direction, with its bound."""
     now = evaluated(case)
-    loss = a2c_loss(
+    loss: Any = a2c_loss(
         now.log_probs,
         duals(case["advantages"]),
         now.values,
@@ -254,10 +254,15 @@ def duals_of(case: Case, name: str) -> np.ndarray:
     return duals(case[name]) if case[name].dtype.kind == "f" else case[name]
 
 
+def single_precision(array: np.ndarray) -> np.ndarray:
+    """Return numbers that float32 holds too."""
+    return array.astype(np.float32).astype(np.float64)
+
+
 def check_stopped(subject: Subject, case: Case) -> Iterable[Claim]:
     """A policy that is already too far away is not moved at all."""
     far = case.but(
-        old_log_probs=np.float64(np.float32(predictions(case).log_probs - 1.0)), target_kl=0.125
+        old_log_probs=single_precision(predictions(case).log_probs - 1.0), target_kl=0.125
     )
     got, zero = subject(far), np.zeros(())
     yield Claim(got["parameters"], case["parameters"], np.zeros(case["parameters"].shape))
@@ -268,7 +273,7 @@ def check_stopped(subject: Subject, case: Case) -> Iterable[Claim]:
 
 def check_on_policy(subject: Subject, case: Case) -> Iterable[Claim]:
     """While the policy is the one that acted, the ratio is 1, so no range holds it back."""
-    old = np.float64(np.float32(predictions(case).log_probs))
+    old = single_precision(predictions(case).log_probs)
     alone = single(case, old_log_probs=old)
     if alone["normalize"] and len(old) <= case["ddof"]:
         return
