@@ -42,7 +42,7 @@ class GrpoUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
-    count: Float[torch.Tensor, ""]
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 
 def grpo_update(

@@ -35,7 +35,7 @@ class ReinforceUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
-    count: Float[torch.Tensor, ""]
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 
 def reinforce_update(

@@ -40,7 +40,7 @@ class GrpoUpdate(NamedTuple):
     parameters: Float[np.ndarray, "P"]
     first: Float[np.ndarray, "P"]
     second: Float[np.ndarray, "P"]
-    count: Float[np.ndarray, ""]
+    count: Float[np.ndarray, ""]  # type: ignore[assignment]
 
 
 def grpo_update(

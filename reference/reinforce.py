@@ -35,7 +35,7 @@ class ReinforceUpdate(NamedTuple):
     parameters: Float[np.ndarray, "P"]
     first: Float[np.ndarray, "P"]
     second: Float[np.ndarray, "P"]
-    count: Float[np.ndarray, ""]
+    count: Float[np.ndarray, ""]  # type: ignore[assignment]
 
 
 def reinforce_update(

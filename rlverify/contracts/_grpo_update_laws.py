@@ -53,7 +53,7 @@ def log_probs_of(case: Case | dict[str, Any], parameters: np.ndarray, inputs: np
 def predictions(case: Case | dict[str, Any]) -> np.ndarray:
     """Return log π of every token before the update, as every dtype can hold it."""
     found = log_probs_of(case, case["parameters"], case["inputs"])
-    return np.float64(np.float32(found))  # type: ignore[no-any-return]
+    return np.asarray(found.astype(np.float32).astype(np.float64))
 
 
 def masked(case: Case | dict[str, Any], value: float) -> dict[str, np.ndarray]:
@@ -152,7 +152,8 @@ def loss_slope(case: Case) -> Any:
     if case["beta"] != 0:
         knobs["beta"] = dual(case["beta"])
     old, other, gains = (duals(case[name]) for name in (*HIDDEN[1:], "advantages"))
-    return grpo_loss(log_probs, old, other, gains, case["mask"], **knobs)[()].slope
+    loss: Any = grpo_loss(log_probs, old, other, gains, case["mask"], **knobs)[()]
+    return loss.slope
 
 
 def check_garbage(subject: Subject, case: Case) -> Iterable[Claim]:
