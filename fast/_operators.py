@@ -139,7 +139,7 @@ def module_fisher_operator(
         returned = module(inputs)
         outputs = (returned,) if isinstance(returned, torch.Tensor) else tuple(returned)
         if distribution == "gaussian":
-            outputs = tuple(torch.broadcast_tensors(*outputs))
+            outputs = tuple(torch.broadcast_tensors(*outputs))  # type: ignore[no-untyped-call]
         dummies = [torch.zeros_like(output, requires_grad=True) for output in outputs]
         linear = torch.autograd.grad(
             outputs, parameters, dummies, create_graph=True, materialize_grads=True

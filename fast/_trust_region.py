@@ -121,7 +121,8 @@ class ModulePolicy:
 
     def outputs(self, vector: torch.Tensor) -> Outputs:
         """Return logits, or mean and log σ, for a vector in place of the module's parameters."""
-        pieces = vector.split([p.numel() for p in self.moving.values()])
+        sizes = [p.numel() for p in self.moving.values()]
+        pieces = vector.split(sizes)  # type: ignore[no-untyped-call]
         given = {
             name: piece.view_as(p)
             for (name, p), piece in zip(self.moving.items(), pieces, strict=True)
@@ -144,7 +145,8 @@ class ModulePolicy:
 
     def put(self, vector: torch.Tensor) -> None:
         """Write a vector into the module."""
-        pieces = vector.split([p.numel() for p in self.moving.values()])
+        sizes = [p.numel() for p in self.moving.values()]
+        pieces = vector.split(sizes)  # type: ignore[no-untyped-call]
         for parameter, piece in zip(self.moving.values(), pieces, strict=True):
             parameter.data.copy_(piece.view_as(parameter))
 

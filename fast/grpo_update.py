@@ -42,6 +42,7 @@ class GrpoUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
     count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 

@@ -232,6 +232,8 @@ def ppo_update(
     )
     if distribution == "gaussian":
         (actions,) = constants(actions)
+    # what comes back must not be what came in, if no step is taken
+    parameters, first, second = parameters.clone(), first.clone(), second.clone()
     kl = stop = parameters.new_zeros(())
     steps = 0
     for stage, rows in mini_batches(permutations, minibatch_size):

@@ -35,6 +35,7 @@ class ReinforceUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
     count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 

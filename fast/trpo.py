@@ -18,7 +18,6 @@ from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
 from rlverify.fast._curvature import DISTRIBUTIONS, checked_policy
-from rlverify.fast._reductions import real, real_mean
 from rlverify.fast._steps import widened
 from rlverify.fast._trust_region import (
     FlatPolicy,
@@ -96,9 +95,14 @@ def surrogate(
     check.floats("...", log_probs=log_probs, old_log_probs=old_log_probs, advantages=advantages)
     check.mask("...", mask)
 
-    old, weights = real(old_log_probs.detach(), mask), real(advantages.detach(), mask)
-    ratios = (real(log_probs, mask) - old).exp()
-    return real_mean(ratios * weights, mask).to(log_probs.dtype)
+    now, old, weights = widened(log_probs, old_log_probs.detach(), advantages.detach())
+    log_ratios, count = now - old, now.numel()
+    if mask is not None:  # before the exponential: 0 times an infinity would come back as NaN
+        log_ratios, weights = torch.where(mask, log_ratios, 0), torch.where(mask, weights, 0)
+        count = mask.sum()
+    # a product and a sum in one pass over memory
+    total = torch.dot(log_ratios.exp().flatten(), weights.flatten())
+    return (total / count).to(log_probs.dtype)
 
 
 def step_length(
@@ -230,20 +234,16 @@ def trpo_update(
     """One update of a policy within its trust region.
 
         g = ∇L(θ)                       L(θ′) = mean ρA,  ρ = π_θ′/π_old
-        s = (H + μI)⁻¹ g                H = ∇² mean KL(π_θ ‖ π_θ′) at θ′ = θ
-        β = √(2δ / sᵀ(H + μI)s)
+        s ≈ (F + μI)⁻¹ g                F = ∇² mean KL(π_θ ‖ π_θ′) at θ′ = θ
+        β = √(2δ / sᵀ(F + μI)s)
         θ′ = θ + bʲβs                   the first with L(θ′) > L(θ) and mean KL(π_θ ‖ π_θ′) ≤ δ
 
     Source: Schulman et al. 2015, arXiv:1502.05477, section 6 and appendix C; the damping of
     Martens 2010, section 4.1.
     Ours: the divergence is KL(old ‖ new), its bound δ itself, any improvement is enough, and the
-    damping is part of sᵀ(H + μI)s too; all four are conventions. ρ is of the rollout's own
-    log-probabilities, the divergence of θ. A gradient of 0 moves nothing. The Hessian is exact
-    and the system is solved by Cholesky's factors. Conjugate gradients that stop at a residual of
-    `cg_tolerance` ‖g‖, or after k steps, give s to within (Saad 2003, eqs. 6.128, 6.30 and
-    5.27, for a least eigenvalue of at least μ and the condition number κ)
-
-        ‖ŝ − s‖ ≤ cg_tolerance ‖g‖ / μ    or    2 ((√κ − 1)/(√κ + 1))ᵏ √(gᵀs/μ)
+    damping is part of sᵀ(F + μI)s too; all four are conventions. ρ is of the rollout's own
+    log-probabilities, the divergence of θ. A gradient of 0 moves nothing. The system is solved
+    by conjugate gradients, with products with the Fisher matrix, which is the Hessian at θ.
 
     Args:
         parameters: θ: the network's, layer after layer; then log σ [O] if gaussian.
@@ -273,7 +273,7 @@ def trpo_update(
     Example:
         >>> even = torch.zeros(4)  # two actions, whatever the input
         >>> one = torch.ones(1)
-        >>> found = trpo_update(  # g = (½, −½) is an eigenvector of H, of eigenvalue ½
+        >>> found = trpo_update(  # g = (½, −½) is an eigenvector of F, of eigenvalue ½
         ...     even, 0 * one[None], torch.tensor([0]), (one / 2).log(), one,
         ...     sizes=(1, 2), activation="tanh", distribution="categorical", delta=0.25,
         ...     damping=0.5, cg_iterations=10, cg_tolerance=1e-8, backtrack=0.5, max_backtracks=10,

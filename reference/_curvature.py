@@ -138,6 +138,16 @@ def kl_pull(
     return pull, pull_move, width_move
 
 
+def kl_rest(*policies: Any) -> tuple[np.ndarray, ...]:
+    """Return what `kl_pull` returns, its derivatives replaced by 0: all that is left is rounding.
+
+    A KL that is differentiated twice adds the second derivatives of the network times its pull,
+    π − π_old or (μ − μ_old)/σ², which is 0 only as far as both are computed alike.
+    """
+    pull, pull_move, width_move = kl_pull(*policies)
+    return pull, 0 * pull_move, 0 * width_move
+
+
 def hessian_product(
     parameters: np.ndarray,
     direction: np.ndarray,
@@ -155,7 +165,8 @@ def hessian_product(
     count = layer_parameters(sizes)
     layers, moves = _layers(parameters[:count], sizes), _layers(direction[:count], sizes)
     values, value_moves = [inputs], [np.zeros_like(inputs)]  # hₗ and its move
-    slopes, slope_moves = [], []  # φ′(zₗ) and its move
+    slopes: list[np.ndarray] = []  # φ′(zₗ)
+    slope_moves: list[np.ndarray] = []
     for (weight, bias), (weight_move, bias_move) in zip(layers, moves, strict=True):
         before = values[-1] @ weight.T + bias
         before_move = value_moves[-1] @ weight.T + values[-1] @ weight_move.T + bias_move

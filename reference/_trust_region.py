@@ -73,7 +73,8 @@ class Policy(NamedTuple):
         else:
             pulls = moved / np.exp(2 * log_std) / count
         curved = mlp_backward(network, self.inputs, pulls, **knobs)
-        return np.concatenate([curved, 2 * spread]) + vector * damping
+        damped: np.ndarray = np.concatenate([curved, 2 * spread]) + vector * damping
+        return damped
 
     def direction(
         self, parameters: np.ndarray, g: np.ndarray, damping: Any, steps: int, tolerance: Any
@@ -94,8 +95,10 @@ class Policy(NamedTuple):
         matrix = hessian + float(damping) * np.eye(count)
         slope = np.array(g, dtype=np.float64)
         solution = solved(matrix, slope[:, None])[:, 0]
+        if g.dtype != object:  # plain numbers have no bounds to carry
+            return solution
 
-        missed = _norm(g - self.product(parameters, np.asarray(solution, g.dtype), damping))
+        missed = _norm(g - self.product(parameters, solution.astype(object), damping))
         slack = (missed + tolerance * _norm(g)) / damping
         if steps < count:  # they may end before they are near
             ends = np.linalg.eigvalsh(matrix)[[0, -1]]

@@ -29,6 +29,7 @@ from rlverify.reference._curvature import (
     identity,
     jacobian,
     kl_pull,
+    kl_rest,
     output_fisher,
     scores,
     solved,
@@ -103,8 +104,9 @@ def fisher_matrix(
         for weight, gradient in zip(weights, gradients, strict=True):
             fisher[:count, :count] += np.outer(gradient, gradient) * weight
     fisher = fisher / len(inputs)
-    for i in range(count, len(parameters)):
-        fisher[i, i] = fisher[i, i] + 2
+    # σ²/σ² is 1, but whoever integrates or differentiates has to round it
+    variance = np.exp(2 * parameters[count:])
+    fisher[count:, count:] = np.diag(2 * variance / variance)
     return fisher
 
 
@@ -220,8 +222,13 @@ def fisher_vector_product(
         slopes = jacobian(network, row, sizes, activation)
         fisher += slopes.T @ (output_fisher(outputs, log_std, distribution) @ slopes)
     curved = fisher @ vector[:count] / len(inputs)
-    product = np.concatenate([curved, 2 * vector[count:]])
-    return product + vector * damping
+    # σ²/σ² is 1 and the rest is 0, but whoever differentiates a KL twice has to round both
+    variance = np.exp(2 * log_std)
+    product: np.ndarray = np.concatenate([curved, vector[count:] * (2 * variance / variance)])
+    settings = (inputs, sizes, activation, distribution)
+    rest = hessian_product(parameters, vector, *settings, kl_rest)
+    product = product + vector * damping + rest
+    return product
 
 
 def conjugate_gradient(
@@ -385,4 +392,5 @@ def kronecker_factored_step(
     squared = (gradient * direction).sum()
     if not squared > 0:
         return direction * learning_rate
-    return direction * limited(np.sqrt(2 * delta / squared), 0, learning_rate)
+    step: np.ndarray = direction * limited(np.sqrt(2 * delta / squared), 0, learning_rate)
+    return step

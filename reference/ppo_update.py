@@ -234,6 +234,7 @@ def ppo_update(
     trace = untraced if trace is None else trace
     steps, stop = 0, 0
     kl: Any = 0
+    parameters, first, second = parameters.copy(), first.copy(), second.copy()
     for stage, rows in mini_batches(permutations, minibatch_size):
         weights = advantages[rows]
         if normalize:

@@ -35,6 +35,7 @@ class ReinforceUpdate(NamedTuple):
     parameters: Float[np.ndarray, "P"]
     first: Float[np.ndarray, "P"]
     second: Float[np.ndarray, "P"]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
     count: Float[np.ndarray, ""]  # type: ignore[assignment]
 
 

@@ -298,8 +298,8 @@ def trpo_update(
     damping is part of sᵀ(H + μI)s too; all four are conventions. ρ is of the rollout's own
     log-probabilities, the divergence of θ. A gradient of 0 moves nothing. The Hessian is exact
     and the system is solved by Cholesky's factors. Conjugate gradients that stop at a residual of
-    `cg_tolerance` ‖g‖, or after k steps, give s to within (Saad 2003, eqs. 6.128, 6.30 and
-    5.27, for a least eigenvalue of at least μ and the condition number κ)
+    `cg_tolerance` ‖g‖, or after k steps, give s to within (no eigenvalue is below μ; κ is the
+    condition number; the second is Saad 2003, Iterative Methods, eq. 6.128)
 
         ‖ŝ − s‖ ≤ cg_tolerance ‖g‖ / μ    or    2 ((√κ − 1)/(√κ + 1))ᵏ √(gᵀs/μ)
 
@@ -374,7 +374,7 @@ def trpo_update(
         improvement = (risen * advantages).sum() / len(inputs)
         divergence = policy.divergence(parameters, old, moved, new)
         accept = _accepts(improvement, divergence, delta)
-        made = dict(parameters=moved, surrogate=improvement, kl=divergence, accept=accept)
+        made = {"parameters": moved, "surrogate": improvement, "kl": divergence, "accept": accept}
         made = record(f"trial {len(trials) + 1}", made)
         moved = _like(parameters, made["parameters"])
         trials.append(_Trial(made["accept"], moved, made["surrogate"], made["kl"]))

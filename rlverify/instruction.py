@@ -107,7 +107,7 @@ def _bounded(array: np.ndarray, precision: Precision) -> list[np.ndarray]:
     value = stored_value(np.asarray(array, dtype=np.float64), precision.dtype)
     running = read(Tracked.running_bound)
     stored = precision.storage * np.abs(value) + precision.storage_tiny
-    # the reference's own error at 2⁻⁵³: bounds grow with u, and faster than u itself
+    # the reference's own error at 2⁻⁵³: a bound over u grows with u (decision 0008)
     ours = running * (PRECISIONS["float64"].unit / precision.unit)
     rest = ours + stored + precision.tiny * read(Tracked.roundings)
     wide = 1 + precision.storage
@@ -122,5 +122,4 @@ def _bounded(array: np.ndarray, precision: Precision) -> list[np.ndarray]:
 
 def traced(function: Callable[..., Any]) -> bool:
     """Whether a function goes through stages that can be looked at."""
-    parameters = inspect.signature(function).parameters.values()
-    return any(item.name == "trace" or item.kind is item.VAR_KEYWORD for item in parameters)
+    return "trace" in inspect.signature(function).parameters

@@ -22,10 +22,11 @@ import numpy as np
 
 from rlverify.comparison import Distance, Truth, distance, passing_decoys, ratios
 from rlverify.contract import Outputs
-from rlverify.instruction import RESULT, Stage, kept, named, narrowed, recorded, traced
+from rlverify.instruction import RESULT, Stage, kept, named, narrowed, recorded
 from rlverify.twinning import as_numpy, as_torch
 
 PASSING = ("EXACT", "TIGHT", "BOUND")
+REARRANGED = ("shuffled", "shifted", "means")
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def compared(
     pupil = _Pupil(stages, given, dtype, judges or {})
     arguments = as_torch(dict(given), dtype)
     try:
-        result = fast(**arguments, trace=pupil) if traced(fast) else fast(**arguments)
+        result = fast(**arguments, trace=pupil) if len(stages) > 1 else fast(**arguments)
         pupil(RESULT, named(result))
     except _Astray:
         pass
@@ -262,18 +263,27 @@ def vacuous(steps: Sequence[Lockstep], judges: Collection[str] = ()) -> dict[str
     """Return the kinds of stage whose bounds, over a whole run, cannot reject nonsense.
 
     Stages that have judges of their own are left out, and so are single numbers: a decision has
-    two answers, and a wrong one is among the right ones where rounding decides. An answer of
-    zeros tells nothing from zeros and is left out too.
+    two answers, and a wrong one is among the right ones where rounding decides. Zeros that nothing
+    was rounded for tell nothing from zeros, and equal numbers nothing from their mean.
     """
     kinds: dict[str, list[Truth]] = {}
     for step in steps:
         for stage in step.stages:
             kind = stage.name.rpartition(": ")[2]
             for key, value in stage.truth.value.items():
-                if value.size > 1 and kind not in judges and np.any(value != 0):
+                told = np.any(value != 0) or np.any(stage.truth.running[key] != 0)
+                if value.size > 1 and kind not in judges and told:
                     kinds.setdefault(f"{kind}: {key}", []).append(_only(stage.truth, key))
-    found = {kind: passing_decoys(truths) for kind, truths in kinds.items()}
-    return {kind: decoys for kind, decoys in found.items() if decoys}
+    found = {}
+    for name, truths in kinds.items():
+        rearranged = REARRANGED if all(map(_equal, truths)) else ()
+        found[name] = [each for each in passing_decoys(truths) if each not in rearranged]
+    return {name: decoys for name, decoys in found.items() if decoys}
+
+
+def _equal(truth: Truth) -> bool:
+    """Whether the numbers of an answer cannot be told from each other."""
+    return all(bool(np.ptp(v) <= truth.allowed[key].max()) for key, v in truth.value.items())
 
 
 def _only(truth: Truth, key: str) -> Truth:

@@ -5,6 +5,7 @@ are exact on fractions, carry rounding bounds on tracked numbers, and run on wha
 + and ·: NumPy arrays, PyTorch tensors, JAX arrays.
 """
 
+import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,22 +70,28 @@ class SymmetricMatrix:
 
     def __call__(self, vector: Any) -> Any:
         """Return the product with a vector, an array of the vector's kind."""
-        rows = [row[: len(vector)] for row in self.rows[: len(vector)]]
+        rows = self.array(len(vector))
         library = type(vector).__module__.split(".")[0]
         if library == "torch":
             torch = importlib.import_module("torch")
-            return torch.tensor(rows, dtype=vector.dtype, device=vector.device) @ vector
+            return torch.from_numpy(rows).to(vector.device, vector.dtype) @ vector
         if library in ("jax", "jaxlib"):
             jnp = importlib.import_module("jax.numpy")
             return jnp.asarray(rows, dtype=vector.dtype) @ vector
-        return np.array(rows, dtype=vector.dtype) @ vector
+        if vector.dtype == object:  # Python's integers, so that exact numbers stay exact
+            return rows.astype(int).astype(object) @ vector
+        return rows.astype(vector.dtype) @ vector
 
     def __repr__(self) -> str:
         return f"rlverify.SymmetricMatrix({self.rows!r})"
 
     def array(self, size: int) -> np.ndarray:
         """Return the first rows and columns as floats."""
-        return np.array(self.rows, dtype=float)[:size, :size]
+        return self._whole[:size, :size]
+
+    @functools.cached_property
+    def _whole(self) -> np.ndarray:
+        return np.array(self.rows, dtype=float)
 
 
 class Counted:

@@ -1,5 +1,6 @@
 """Refusals that more than one function shares; standard library only."""
 
+import math
 from typing import Any
 
 from rlverify.errors import Arguments, layer_parameters
@@ -8,8 +9,7 @@ from rlverify.errors import Arguments, layer_parameters
 def finite(check: Arguments, **arrays: Any) -> None:
     """Require numbers: neither NaN nor an infinity, which an update would spread everywhere."""
     for name, value in arrays.items():
-        odd = value - value != 0  # of an infinity the difference is NaN
-        if bool(odd.any()):
+        if not bool((abs(value) < math.inf).all()):  # NaN fails here too
             word = "NaN" if bool((value != value).any()) else "an infinity"
             remedy = (
                 "; NaN often is 0/0, of equal advantages that were normalised without eps"

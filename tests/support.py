@@ -278,10 +278,6 @@ def following(contract, convention):
         if convention.axis == "illegal":
             result = contract.reference(**arguments)
             return np.where(np.isinf(result), -1e8, result)
-        if convention.axis == "tolerance":
-            size = np.linalg.norm(arguments["b"]) or 1.0
-            relative = np.sqrt(arguments["tolerance"]) / size
-            return contract.reference(**{**arguments, "tolerance": float(relative)}).x
         if convention.axis == "masked":
             named = contract.named(contract.reference(**arguments))
             mask = True if arguments["mask"] is None else arguments["mask"]

@@ -1,19 +1,23 @@
 """PPO's whole update and the fit of a critic: the contract tests, and what only these have."""
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 import rlverify
-from rlverify.checking import drawn_cases
-from rlverify.comparison import VACUOUS_SHARE
+from rlverify.checking import drawn_cases, truth
+from rlverify.comparison import VACUOUS_SHARE, rounded
 from rlverify.contracts import find
-from rlverify.contracts._update_cases import network, plain, predictions
+from rlverify.contracts._update_cases import plain, predictions
 from rlverify.contracts.ppo_update import PPO_CONTRACT, TIMED, names_of
 from rlverify.fast import _updates as fast_updates
 from rlverify.fast import ppo_update as fast
 from rlverify.reference import _updates as reference_updates
 from rlverify.reference import ppo_update as reference
+from rlverify.rounding import PRECISIONS, Tracked
 from rlverify.twinning import as_torch
 from support import *  # noqa: F403
 
@@ -171,7 +175,7 @@ def strangers_ppo(
 
     def body(widths):
         layers = []
-        for width, following in zip(widths, widths[1:], strict=False):
+        for width, following in itertools.pairwise(widths):
             layers += [torch.nn.Linear(width, following, dtype=parameters.dtype),
                        torch.nn.Tanh() if activation == "tanh" else torch.nn.ReLU()]  # fmt: skip
         return torch.nn.Sequential(*layers[:-1])

@@ -125,7 +125,7 @@ SYNONYMS: dict[str, str] = {
     "other_variance": "batch_var batch_variance var_b b_var variance_b var2",
     "x": "batch arr array data samples obs observation observations xs",
     "clip": "clip_range clip_value clip_obs clip_reward clipping clip_observations",
-    "step": "h eps epsilon delta step_size t iteration update",
+    "step": "h eps epsilon delta step_size t iteration update full_step fullstep search_step",
     "steps": "total_steps total duration num_updates",
     "start": "start_e initial",
     "end": "end_e final",
@@ -140,7 +140,25 @@ SYNONYMS: dict[str, str] = {
     "beta2": "b2 beta_2",
     "decay": "alpha rho decay_rate smoothing",
     "max_norm": "max_grad_norm clip_norm maximum clip",
+    "matvec": "a ax f_ax avp f_avp hvp hvp_fn fvp fvp_fn mvp f matmul matvec_fn operator "
+    "linear_operator matrix_vector_product fisher_vector_product hessian_vector_product",
+    "b": "rhs g grad gradient gradients v vec vector loss_grad policy_gradient right",
+    "max_iterations": "nsteps n_steps num_steps cg_iters cg_iter cg_iterations cg_steps maxiter "
+    "max_iter max_iters n_iters num_iters iters iterations n_iterations max_steps cg_max_steps",
+    "tolerance": "residual_tol tol rtol cg_tol residual_tolerance residual_threshold threshold eps",
+    "vector": "v p x vec direction tangent tangents",
+    "gradient": "grad g gradients policy_gradient",
+    "distribution": "dist dist_type policy policy_type action_distribution",
+    "damping": "damp cg_damping damping_coef damping_coeff damping_factor reg_coeff hvp_reg_coeff",
+    "delta": "max_kl kl_clip kl_max kl_bound trust_region radius",
     "reward_gradients": "reward_gradient reward_grads grad_rewards slopes",
+    "cg_iterations": "cg_iters cg_steps cg_iter cg_max_steps max_cg_iter n_cg_steps",
+    "cg_tolerance": "cg_tol cg_residual_tol residual_tol tol",
+    "constraint": "kl kl_fn kl_func get_kl constraint_fn kl_constraint f_kl divergence",
+    "backtrack": "backtrack_coeff backtrack_ratio backtracking_coeff shrink decay alpha",
+    "max_backtracks": "backtrack_iters max_tries line_search_max_iter max_iter n_backtracks",
+    "direction": "search_direction search_dir step_dir stepdir s x",
+    "curvature_product": "hvp fvp product hessian_product hx fx ax fs hs avp",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits
 _MEANINGS: dict[str, list[str]] = {}
@@ -287,7 +305,7 @@ def call_line(
 def built_in_values(arguments: Sequence[Argument]) -> str:
     """Return examples of values that a function may have built in."""
     usual = {"gamma": "0.99", "lam": "0.95", "eps": "1e-8", "ddof": "0"}
-    usual |= {"fraction": "0.1", "to_go": "True"}
+    usual |= {"fraction": "0.1", "to_go": "True", "max_iterations": "10", "tolerance": "1e-10"}
     plain = {"switch": "False"}
     return ", ".join(
         f"{item.name}={usual.get(item.name, plain.get(item.kind, '1'))}" for item in arguments

@@ -6,7 +6,7 @@ ENTRIES = (
     Citation(
         "F1",
         "failed-search-leaves-last-trial",
-        "leaves the parameters at the last trial when none was accepted, instead of where they were",
+        "leaves the parameters at the last trial when none was accepted, not where they were",
         ("thu-ml/tianshou#1287", "thu-ml/tianshou@af0d1912"),
     ),
     Citation(

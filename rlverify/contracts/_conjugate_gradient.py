@@ -1,13 +1,12 @@
 """Contract of `conjugate_gradient`: judged by energy and residual, never by iterates."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from rlverify.contract import (
     Argument,
-    BadInput,
     Case,
     Contract,
     Convention,
@@ -17,6 +16,7 @@ from rlverify.contract import (
     Law,
 )
 from rlverify.contracts import _solver as solver
+from rlverify.contracts._refusals import instead
 from rlverify.fast import natural_gradient as fast
 from rlverify.objectives import SymmetricMatrix
 from rlverify.reference import natural_gradient as reference
@@ -36,14 +36,7 @@ GOOD = Case(
 )
 
 
-def bad(argument: str, name: str, value: Any, error: type[Exception], text: str) -> BadInput:
-    """Return a spoiled argument and its refusal."""
-
-    def spoil(case: Case) -> Mapping[str, Any]:
-        return {argument: value}
-
-    return BadInput(f"{argument}: {name}", spoil, error, f"conjugate_gradient: {text}")
-
+bad = functools.partial(instead, "conjugate_gradient")
 
 BAD_INPUTS = (
     bad("matvec", "a number", 3, TypeError,
@@ -72,6 +65,7 @@ BAD_INPUTS = (
 
 # --- known bugs and equivalents ------------------------------------------------------------------
 
+ENOUGH = "max(tolerance, smallest) ** 2 * squared"
 BREAKDOWN = "if not curvature > smallest * steepest * (p @ p):"
 KNOWN_BUGS = (
     KnownBug(
@@ -82,6 +76,7 @@ KNOWN_BUGS = (
         "F8b", "alpha = squared / curvature", "alpha = squared / (curvature + 1e-8)",
         also=(("unit = power_of_two(b)", "unit = 1"),),
     ),
+    KnownBug("F8c", "if not any(b):", "if False:", also=((BREAKDOWN, "if False:"),)),
     KnownBug("F9a", "beta = following / squared", "beta = squared / following"),
     KnownBug("F9b", "r = r - alpha * product", "pass"),
     KnownBug("F9c", "p = r + beta * p", "p = r"),
@@ -150,9 +145,23 @@ CONTRACT = Contract(
     conventions=(
         Convention(
             "tolerance", "squared-absolute",
-            "it ends where rᵀr falls below the tolerance, whatever the size of b, as in "
-            "OpenAI's baselines and their kin",
-            inputs=solver.absolute,
+            "it ends where rᵀr is below the tolerance, whatever the size of b, and does not begin "
+            "where it is so at the start, as in OpenAI's baselines",
+            edits=(
+                (ENOUGH, "tolerance / unit / unit"),
+                ("if following <= enough:", "if following < enough:"),
+                ("while iterations < max_iterations:",
+                 "while iterations < max_iterations and not squared < enough:"),
+            ),
+        ),
+        Convention(
+            "tolerance", "squared-absolute-after",
+            "it ends where rᵀr is below the tolerance, whatever the size of b, after one step at "
+            "least, as in ikostrikov/pytorch-trpo",
+            edits=(
+                (ENOUGH, "tolerance / unit / unit"),
+                ("if following <= enough:", "if following < enough:"),
+            ),
         ),
     ),
     equivalents=(

@@ -31,7 +31,7 @@ def last_biases(case: Case) -> slice:
 
 def alone(case: Case, where: slice) -> Array:
     """Return the case's vector with zeros everywhere else."""
-    vector = np.zeros_like(case["vector"])
+    vector: Array = np.zeros_like(case["vector"])
     vector[where] = case["vector"][where]
     return vector
 
@@ -51,9 +51,9 @@ def output_block(case: Case) -> Array:
     """
     if case["distribution"] == "gaussian":
         log_std = case["parameters"][network_size(case) :]
-        scales = [np.exp(exactly(-2) * exactly(x)) for x in log_std]
+        scales = [(exactly(-2) * exactly(x)).exp() for x in log_std]
         return np.array(np.diag(scales))
-    grown = [np.exp(exactly(x)) for x in case["parameters"][last_biases(case)]]
+    grown = [exactly(x).exp() for x in case["parameters"][last_biases(case)]]
     total = sum(grown[1:], grown[0])
     chances = [x / total for x in grown]
     return np.array(

@@ -37,8 +37,10 @@ def check_length(subject: Subject, case: Case) -> Iterable[Claim]:
     )
     if not float(squared) > 0:
         return
-    eta = np.sqrt(exactly(2 * case["delta"]) / squared).limited(
-        exactly(0), exactly(case["learning_rate"])
+    eta = (
+        (exactly(2 * case["delta"]) / squared)
+        .sqrt()
+        .limited(exactly(0), exactly(case["learning_rate"]))
     )
     got = measured(subject(case)["step"], subject.bound(case)["step"])
     for ours, unscaled in zip(got, direction, strict=True):
@@ -73,7 +75,7 @@ def check_multiplied_back(subject: Subject, case: Case) -> Iterable[Claim]:
     samples, width = one["inputs"].shape
     rows = exact(np.concatenate([one["inputs"], np.ones((samples, 1))], axis=1))
     inner = rows.T @ rows / samples
-    root = np.sqrt(exactly(one["damping"]))
+    root = exactly(one["damping"]).sqrt()
     share = np.sqrt(_tracked(sum(np.diag(inner)) / (width + 1)))
     step = measured(subject(one)["step"], subject.bound(one)["step"])[: width + 1]
     for j in range(width + 1):

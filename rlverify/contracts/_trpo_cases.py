@@ -155,7 +155,8 @@ def updates(draw: st.DrawFn) -> Case:
     tries = {"narrowing": (1, 1, 1, 2, 3), "overshoot": (2, 3, 4)}.get(regime, (1, 2, 4))
     knobs = {
         "sizes": sizes, "activation": activation, "distribution": distribution,
-        "delta": draw(st.sampled_from(deltas)), "damping": draw(st.sampled_from(dampings)), "cg_iterations": 2 * count + 8,
+        "delta": draw(st.sampled_from(deltas)), "damping": draw(st.sampled_from(dampings)),
+        "cg_iterations": 2 * count + 8,
         "cg_tolerance": draw(st.sampled_from((1e-6, 1e-8))),
         "backtrack": draw(st.sampled_from((0.5, 0.8, 0.25))),
         "max_backtracks": draw(st.sampled_from(tries)),

@@ -15,7 +15,12 @@ LENGTH_BUGS = (
 
 ACCEPTS = "reached(LEAST, improvement) * reached(divergence, delta)"
 SEARCH_BUGS = (
-    KnownBug("F1", "parameters.copy()", "trials[-1].parameters.copy()", helper="_first_accepted"),
+    KnownBug(
+        "F1",
+        "parameters.copy()",
+        "(trials[-1].parameters if trials else parameters).copy()",
+        helper="_first_accepted",
+    ),
     KnownBug("F2a", ACCEPTS, "reached(LEAST, improvement)", helper="_accepts"),
     KnownBug("F2b", ACCEPTS, "reached(divergence, delta)", helper="_accepts"),
 )

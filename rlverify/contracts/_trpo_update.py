@@ -4,6 +4,7 @@ The laws take the parameters that came out and ask of them what the paper promis
 matrix (the explicit sum over actions) and another divergence than the update has.
 """
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,6 +81,7 @@ class Measured:
             each = categorical_kl(old, new, None)
         return each.sum() / len(each)
 
+    @functools.cached_property
     def gradient(self) -> np.ndarray:
         """Return ∇L at the old parameters."""
         weights = self.ratios(self.old) * self.known["advantages"] / len(self.case["inputs"])
@@ -87,12 +89,28 @@ class Measured:
             self.old, self.known["inputs"], self.known["actions"], weights, None, **self.layout
         )
 
+    @functools.cached_property
     def curvature(self) -> np.ndarray:
         """Return F + μI, F by the explicit sum over actions."""
         fisher = fisher_matrix(self.old, self.known["inputs"], **self.layout)
         for i in range(len(fisher)):
             fisher[i, i] = fisher[i, i] + self.known["damping"]
         return fisher
+
+
+# every law asks for the same, of every known bug: the latest are kept
+_REMEMBERED: dict[tuple[Any, ...], Measured] = {}
+_MOST = 500
+
+
+def of(case: Case) -> Measured:
+    """Return a case in such numbers, remembered."""
+    key = case.key()
+    if key not in _REMEMBERED:
+        if len(_REMEMBERED) >= _MOST:
+            _REMEMBERED.pop(next(iter(_REMEMBERED)))
+        _REMEMBERED[key] = Measured(case)
+    return _REMEMBERED[key]
 
 
 def moved(subject: Subject, case: Case) -> np.ndarray | None:
@@ -132,7 +150,7 @@ def check_reported(subject: Subject, case: Case) -> Iterable[Claim]:
     if moved(subject, case) is None:
         return
     found, bounds = subject(case), subject.bound(case)
-    policy, place = Measured(case), measured(found["parameters"], bounds["parameters"])
+    policy, place = of(case), measured(found["parameters"], bounds["parameters"])
     for name, own in (("kl", policy.divergence), ("surrogate", policy.improvement)):
         yield vanishes(own(place) - known_within(found[name], bounds[name]))
 
@@ -141,7 +159,7 @@ def check_predicted(subject: Subject, case: Case) -> Iterable[Claim]:
     """The full step's predicted divergence is δ: ½ ΔᵀAΔ of a share is δ times its square."""
     step = moved(subject, case)
     if step is not None:
-        squared = step @ (Measured(case).curvature() @ step)
+        squared = step @ (of(case).curvature @ step)
         full = share_of(subject, case) ** 2 * 2 * case["delta"]
         # the share's own power, and its product with δ, round a few times
         yield vanishes(squared - known_within(full, 8 * UNIT * full))
@@ -151,8 +169,8 @@ def check_direction(subject: Subject, case: Case) -> Iterable[Claim]:
     """Every parameter moves so that the damped Fisher matrix times the step is along g."""
     step = moved(subject, case)
     if step is not None:
-        policy = Measured(case)
-        slope, pushed = policy.gradient(), policy.curvature() @ step
+        policy = of(case)
+        slope, pushed = policy.gradient, policy.curvature @ step
         along, size = slope @ step, step @ pushed
         for i in range(len(step)):
             yield vanishes(pushed[i] * along - slope[i] * size)
@@ -164,9 +182,9 @@ def check_short(subject: Subject, case: Case) -> Iterable[Claim]:
         **{name: case[name][:1] for name in ("inputs", "actions", "log_probs")},
         advantages=np.ones(1), **SHORT,
     )  # fmt: skip
-    policy = Measured(one)
-    slope = np.array(policy.gradient(), dtype=float)
-    matrix = np.array(policy.curvature(), dtype=float)
+    policy = of(one)
+    slope = np.array(policy.gradient, dtype=float)
+    matrix = np.array(policy.curvature, dtype=float)
     gain = float(slope @ np.linalg.solve(matrix, slope))
     if gain > FAR * one["delta"] / min(one["damping"], 1.0) ** 2:
         yield said(bool(subject(one)["accepted"]), float(subject.bound(one)["accepted"]))
@@ -231,9 +249,9 @@ def by_matrix(
     arrays = {"parameters": parameters, "inputs": inputs, "actions": actions,
               "log_probs": log_probs, "advantages": advantages}  # fmt: skip
     case, start = Case({**arrays, **knobs}), parameters
-    policy = Measured(case)
+    policy = of(case)
     plain = {name: np.array(part, dtype=float) for name, part in (
-        ("g", policy.gradient()), ("matrix", policy.curvature()))}  # fmt: skip
+        ("g", policy.gradient), ("matrix", policy.curvature))}  # fmt: skip
     if not plain["g"].any():
         return start.copy(), False, 0, 0.0, 0.0
     descent = np.linalg.inv(plain["matrix"]) @ -plain["g"]

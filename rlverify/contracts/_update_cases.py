@@ -110,6 +110,11 @@ def moments(
     }
 
 
+def kind_of(drawn: dict[str, Any]) -> str:
+    """Return `single` where the update is one step, else `several`."""
+    return "single" if drawn["permutations"].size <= drawn["minibatch_size"] else "several"
+
+
 def seeded(draw: st.DrawFn) -> np.random.Generator:
     """Draw what fills in the numbers."""
     return np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -117,7 +122,7 @@ def seeded(draw: st.DrawFn) -> np.random.Generator:
 
 @st.composite
 def ppo_cases(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
-    """Draw an update of PPO; the kind is the distribution."""
+    """Draw an update of PPO."""
     distribution = draw(st.sampled_from(("categorical", "gaussian")))
     samples, rng = draw(st.sampled_from((3, 2, 4, 3))), seeded(draw)
     drawn = rollout(draw, rng, samples, distribution)
@@ -142,7 +147,7 @@ def ppo_cases(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
         "max_norm": draw(st.sampled_from((None, 0.5, 64.0, 0.0625))),
         "target_kl": draw(st.sampled_from((None, 0.01, 8.0, None, 0.01, 8.0, None))),
     }
-    return Case({name: drawn[name] for name in names}, distribution)
+    return Case({name: drawn[name] for name in names}, kind_of(drawn))
 
 
 @st.composite
@@ -154,7 +159,7 @@ def value_cases(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
     drawn["critic_parameters"] = drawn["parameters"][:count]
     drawn |= permutations(draw, rng, samples)
     drawn |= moments(draw, rng, count, drawn)
-    return Case({name: drawn[name] for name in names})
+    return Case({name: drawn[name] for name in names}, kind_of(drawn))
 
 
 @st.composite

@@ -49,7 +49,8 @@ def evaluated(
     else:
         policy = torch.distributions.Categorical(logits=outputs)
     values = forward(vector[end:], inputs, network["critic_sizes"], activation)[:, 0]
-    return policy.log_prob(actions), policy.entropy(), values
+    log_probs, entropies = policy.log_prob(actions), policy.entropy()  # type: ignore[no-untyped-call]
+    return log_probs, entropies, values
 
 
 def shortened(slope: Tensor, max_norm: float | None) -> Tensor:
@@ -81,7 +82,7 @@ class Adam:
     @property
     def results(self) -> tuple[np.ndarray, ...]:
         """Return parameters, both moments and the number of steps."""
-        moments = self.state["exp_avg"], self.state["exp_avg_sq"], self.state["step"]
+        moments = self.state["exp_avg"], self.state["exp_avg_sq"], self.state["step"].double()
         return tuple(x.detach().numpy() for x in (self.weights, *moments))
 
 

@@ -1,8 +1,5 @@
 """Contracts of the topic `ppo_update`: PPO's whole update, and the fit of a critic alone."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 
 from rlverify.contract import (
@@ -17,6 +14,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts import _update_cases as cases
 from rlverify.contracts import _update_laws as laws
+from rlverify.contracts._refusals import bad
 from rlverify.contracts._update_forms import autograd_ppo, autograd_value
 from rlverify.fast import ppo_update as fast
 from rlverify.reference import ppo_update as reference
@@ -90,18 +88,6 @@ TIMED = {
 }  # fmt: skip
 
 # --- refusals ------------------------------------------------------------------------------------
-
-
-def bad(
-    function: str, argument: str, name: str, spoil: Callable[[Any], Any],
-    error: type[Exception], message: str,
-) -> BadInput:  # fmt: skip
-    """Return one refusal: an argument, spoiled, and the message after the function's name."""
-
-    def changes(case: Case) -> Mapping[str, Any]:
-        return {argument: spoil(case[argument])}
-
-    return BadInput(f"{argument}: {name}", changes, error, f"{function}: {message}")
 
 
 def bad_network(function: str, critic: str, parameters: str, short: str) -> tuple[BadInput, ...]:
@@ -226,9 +212,6 @@ PPO_BUGS = (
     KnownBug("D9", "-entropy_coefficient / len(rows)", "entropy_coefficient / len(rows)"),
     KnownBug("E1", "1 - below", "below", helper="_surrogate_slopes"),
     KnownBug("E3", " * advantages[i] * free", " * advantages[i]", helper="_surrogate_slopes"),
-    KnownBug("E4", "reached(ratio, 1 + above) + (1 - gains) * reached(1 - below, ratio)",
-             "reached(1 - below, ratio) + (1 - gains) * reached(ratio, 1 + above)",
-             helper="_surrogate_slopes"),
     KnownBug("E5", 'now["log_probs"], old_log_probs[rows]', 'now["log_probs"], now["log_probs"]'),
     KnownBug("E6", "log_probs[i] - old_log_probs[i]", "old_log_probs[i] - log_probs[i]",
              helper="_surrogate_slopes"),
@@ -239,7 +222,6 @@ PPO_BUGS = (
     KnownBug("E21", "(old_values[i] + edge - returns[i]) ** 2, error**2",
              "error**2, (old_values[i] + edge - returns[i]) ** 2", helper="_value_slopes"),
     KnownBug("E26", "error * free / len(slopes)", "error * free", helper="_value_slopes"),
-    KnownBug("E28", 'estimator="k3"', 'estimator="k1"'),
     KnownBug("E29", STOP, "", also=((STATE, STATE + "\n" + STOP),)),
     KnownBug("E31", "approximate_kl(log_probs, old,", "approximate_kl(log_probs, log_probs,"),
     KnownBug("E38", 'slope = trace(stage + "clip", clipped._asdict())["gradients"]',

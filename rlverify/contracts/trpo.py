@@ -222,7 +222,8 @@ LENGTH_CONTRACT = Contract(
 def trial(case: Case, j: int) -> np.ndarray:
     """Return the j-th trial, counted from 0, in fractions."""
     share = Fraction(case["backtrack"]) ** j
-    return exact(case["parameters"]) + exact(case["step"]) * share
+    moved: np.ndarray = exact(case["parameters"]) + exact(case["step"]) * share
+    return moved
 
 
 def fits(case: Case, place: np.ndarray) -> bool:

@@ -32,6 +32,18 @@ LEGEND = {
 }
 
 
+def refuse(**options: object) -> None:
+    """Refuse options of a training run: a loop in lockstep saves and draws nothing.
+
+    Raises:
+        Usage: one of them is given.
+    """
+    for name, value in options.items():
+        if value is not None and value is not False:
+            with usage():
+                raise ValueError(f"--{name}: it is about training, and --lockstep does not train.")
+
+
 def lockstep(algorithm: str, environment: str, given: list[str], seed: int) -> Task:
     """Return the task of a loop in lockstep: small networks and batches, unless set otherwise."""
     return task_of(algorithm, environment, [*SMALL.get(algorithm, ()), *given], None, seed)

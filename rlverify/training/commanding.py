@@ -85,8 +85,8 @@ def run(
     with usage():
         task = task_of(algorithm, environment, given, steps, seed)
         folder = out or Path("runs") / f"{algorithm}-{environment.replace('/', '-')}-{seed}"
-        image = picture or folder / "curve.svg"
-        refuse_picture(image)
+        if picture is not None:
+            refuse_picture(picture)
         refuse_folder(folder, resume=resume)
         stand, changed = load(folder, task) if resume else (None, [])
     if changed:
@@ -106,7 +106,9 @@ def run(
         done = f"{running.moment.steps} of {task.settings.steps} steps are saved in {folder}"
         show(desk.errors, [text(f"{done}; the same command with --resume goes on")])
         raise KeyboardInterrupt
-    return _report(desk, running, folder, image, target, time.perf_counter() - start)
+    return _report(
+        desk, running, folder, picture or folder / "curve.svg", target, time.perf_counter() - start
+    )
 
 
 def _train(

@@ -162,7 +162,9 @@ class Ppo(Critical):
     epochs: int = knob(4, COUNT, "passes through each rollout")
     minibatch_size: int = knob(128, COUNT, "samples of one step")
     clip_range: float = knob(0.2, INSIDE, "how far the ratio may move from 1")
-    anneal_clip_range: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
+    anneal_clip_range: bool = knob(
+        True, SWITCH, "both clip ranges, linearly, to 0 at the last step"
+    )
     value_clip_range: float | None = knob(
         0.2, optional(POSITIVE), "how far a value may move from the old one, or none"
     )
@@ -181,7 +183,7 @@ class Ppo(Critical):
 class Grpo(Common):
     """GRPO: groups of responses to one prompt, compared with each other."""
 
-    steps: int = knob(200_000, COUNT, "tokens that are sampled, all together; never more")
+    steps: int = knob(300_000, COUNT, "tokens that are sampled, all together; never more")
     prompts: int = knob(16, COUNT, "prompts in a batch")
     group: int = knob(8, COUNT, "responses to each prompt")
     scale: str = knob(
@@ -253,9 +255,8 @@ def settings_of(algorithm: str, given: Iterable[str]) -> Common:
 
 def _refuse_together(settings: Common) -> None:
     """Refuse settings that are each fine but do not go together."""
-    if isinstance(settings, Grpo):
-        if settings.group < 2 or settings.ddof >= settings.group:
-            raise ValueError("--set: a group needs two members, and more than ddof.")
+    if isinstance(settings, Grpo) and (settings.group < 2 or settings.ddof >= settings.group):
+        raise ValueError("--set: a group needs two members, and more than ddof.")
     if isinstance(settings, Critical) and settings.normalize_advantages:
         samples = settings.horizon * settings.environments
         if isinstance(settings, Ppo):

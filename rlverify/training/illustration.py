@@ -23,6 +23,8 @@ def refuse_picture(path: Path) -> None:
         raise ValueError(f"--picture {path}: wanted a file that ends in {' or '.join(SUFFIXES)}.")
     if path.is_dir():
         raise ValueError(f"--picture {path}: it is a folder; name a file.")
+    if not path.resolve().parent.is_dir():
+        raise ValueError(f"--picture {path}: there is no folder {path.parent}; make it first.")
 
 
 def can_draw() -> bool:
@@ -43,7 +45,15 @@ def draw(path: Path, task: Task, curve: Curve, target: float | None) -> None:
     with rc_context({"svg.hashsalt": "rlverify", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot()
-        axes.scatter(curve.steps, curve.totals, s=4, color="0.7", linewidths=0, label="an episode")
+        axes.scatter(
+            curve.steps,
+            curve.totals,
+            s=4,
+            color="0.7",
+            linewidths=0,
+            rasterized=True,
+            label="an episode",
+        )
         if len(curve.totals) >= WINDOW:
             means = np.convolve(curve.totals, np.full(WINDOW, 1 / WINDOW), mode="valid")
             axes.plot(curve.steps[WINDOW - 1 :], means, color="C0", label=f"mean of {WINDOW}")

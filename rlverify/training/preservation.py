@@ -99,7 +99,8 @@ def load(folder: Path, task: Task) -> tuple[Stand, list[str]]:
     """
     file = folder / FILE
     try:
-        with np.load(file, allow_pickle=False) as held:
+        # opened here, because NumPy leaves a file open that it cannot read
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         told = json.loads(str(arrays.pop("run")))
         kept = told["format"], told["asked"], told["versions"], Moment(**told["moment"])

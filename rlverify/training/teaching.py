@@ -29,13 +29,13 @@ UNJUDGED = ("orthogonal",)
 # as the settings of `rlverify train`, but for what makes tracked numbers slow; and moments that
 # run through an episode of hundreds of steps have no useful bound that holds for every order
 SMALL = {
-    "reinforce": ("hidden=8,8", "environments=2", "scale_rewards=off"),
+    "reinforce": ("hidden=4,4", "environments=1", "scale_rewards=off"),
     "a2c": ("hidden=8,8", "environments=2", "horizon=16"),
     "trpo": (
         "hidden=4,4", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16",
     ),
     "ppo": ("hidden=8,8", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16"),
-    "grpo": ("hidden=8,8", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
+    "grpo": ("hidden=4,4", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
 }  # fmt: skip
 
 
@@ -120,10 +120,11 @@ class Teaching:
     def _go_on(self, function: str, arguments: dict[str, Any], wanted: dict[str, Any]) -> None:
         """Let the fast version take its own update, from where its last one left it."""
         found = named(self._alone(function, **{**arguments, **self._arrived.get(function, {})}))
+        results = {**found, "critic_parameters": found["parameters"]}
         self._arrived[function] = {
-            name: type(arguments[name])(value) if np.ndim(value) == 0 else value
-            for name, value in found.items()
-            if name in arguments
+            name: type(given)(results[name]) if np.ndim(results[name]) == 0 else results[name]
+            for name, given in arguments.items()
+            if name in results
         }
         difference = np.abs(found["parameters"] - wanted["parameters"])
         self.apart = max(self.apart, float(difference.max()))

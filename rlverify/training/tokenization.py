@@ -1,15 +1,16 @@
 """Tokenization: a task on sequences of tokens whose answers can be checked.
 
 The vocabulary has eight tokens: the digits 0 to 6 and one that ends the response. A prompt is a
-first digit and a count n from 0 to 11; the right response counts up from the digit, n tokens
+count n from 0 to 11 and a digit; the right response goes on counting from the digit, n tokens
 modulo 7, and then ends:
 
-    prompt (5, 3)      response 5 6 0 end
+    prompt 4, 5      response 6 0 1 2 end
 
-The reward is the share of the right response, from its beginning, that the response got right:
-5 6 0 end earns 4/4 = 1, the most there is; 5 6 end 2/4; 5 6 0 1 3/4, because it should have
-ended. A policy that counts and never ends earns 0.74 on average: for more it has to learn where
-to stop, of each count by itself.
+A token is right if it follows the one before it, or ends where the count is reached. The reward
+is how many are right, as a share of the response or of the right response, whichever is longer:
+6 0 1 2 end earns 5/5 = 1, the most there is; 6 0 end 2/5; 6 0 2 3 end 4/5, because 2 does not
+follow 0. A policy that counts and never ends earns 0.46 on average: for more it has to learn of
+every count by itself where to stop.
 """
 
 from typing import NamedTuple
@@ -25,8 +26,8 @@ END = DIGITS
 VOCABULARY = DIGITS + 1
 LENGTH = 12  # of a response, its end included, at most
 BEST = 1.0  # the reward of a right response
-# first digit, count, previous token (nothing before the first), position: one of each is 1
-INPUTS = DIGITS + LENGTH + VOCABULARY + LENGTH
+# count, the token before (the prompt's digit before the first), position: one of each is 1
+INPUTS = LENGTH + DIGITS + LENGTH
 
 TOKENS = Problem("tokens", INPUTS, VOCABULARY, "categorical", LENGTH)
 
@@ -74,60 +75,55 @@ class Prompter:
 
 
 def features(
-    prompts: Int[np.ndarray, "M 2"], previous: Int[np.ndarray, "M"], position: int
+    counts: Int[np.ndarray, "M"], previous: Int[np.ndarray, "M"], position: int
 ) -> Float[np.ndarray, "M I"]:
-    """Return what the policy sees before a token; `previous` is END before the first."""
-    rows = np.arange(len(prompts))
-    found = np.zeros((len(prompts), INPUTS))
-    found[rows, prompts[:, 0]] = 1
-    found[rows, DIGITS + prompts[:, 1]] = 1
-    found[rows, DIGITS + LENGTH + previous] = 1
-    found[:, DIGITS + LENGTH + VOCABULARY + position] = 1
+    """Return what the policy sees before a token."""
+    rows = np.arange(len(counts))
+    found = np.zeros((len(counts), INPUTS))
+    found[rows, counts] = 1
+    found[rows, LENGTH + previous] = 1
+    found[:, LENGTH + DIGITS + position] = 1
     return found
 
 
-def answers(prompts: Int[np.ndarray, "M 2"]) -> Int[np.ndarray, "M L"]:
-    """Return the right responses; what follows their end is END."""
-    places = np.arange(LENGTH)
-    counted = (prompts[:, :1] + places) % DIGITS
-    return np.where(places < prompts[:, 1:], counted, END)
-
-
 def rewards_of(
-    prompts: Int[np.ndarray, "M 2"], tokens: Int[np.ndarray, "M L"], mask: Bool[np.ndarray, "M L"]
+    counts: Int[np.ndarray, "M"],
+    digits: Int[np.ndarray, "M"],
+    tokens: Int[np.ndarray, "M L"],
+    mask: Bool[np.ndarray, "M L"],
 ) -> Float[np.ndarray, "M"]:
-    """Return the share of each right response that a response has, from its beginning."""
-    wanted = prompts[:, 1] + 1
-    right = (tokens == answers(prompts)) & mask & (np.arange(LENGTH) < wanted[:, None])
-    begun: np.ndarray = np.logical_and.accumulate(right, axis=1).sum(axis=1) / wanted
-    return begun
+    """Return how many tokens of each response are right, as a share of the longer response."""
+    before = np.concatenate([digits[:, None], tokens[:, :-1]], axis=1)
+    places, ends = np.arange(LENGTH), counts[:, None]
+    wanted = np.where(places < ends, (before + 1) % DIGITS, END)
+    right = (tokens == wanted) & mask & (places <= ends)
+    share: np.ndarray = right.sum(axis=1) / np.maximum(mask.sum(axis=1), counts + 1)
+    return share
 
 
 def responses(
     prompter: Prompter, actor: Actor, generator: np.random.Generator, prompts: int, group: int
 ) -> Responses:
     """Sample a group of responses to each of some prompts."""
-    asked = np.stack(
-        [generator.integers(0, DIGITS, prompts), generator.integers(0, LENGTH, prompts)], axis=1
-    )
     group_ids = np.repeat(np.arange(prompts), group)
-    asked = asked[group_ids]
-    count = len(asked)
-    noise = generator.random((LENGTH, count))
-    inputs = np.zeros((count, LENGTH, INPUTS))
-    tokens = np.zeros((count, LENGTH), dtype=np.int64)
-    mask = np.zeros((count, LENGTH), dtype=np.bool_)
-    previous, going = np.full(count, END), np.ones(count, dtype=np.bool_)
+    counts = generator.integers(0, LENGTH, prompts)[group_ids]
+    digits = generator.integers(0, DIGITS, prompts)[group_ids]
+    many = len(group_ids)
+    noise = generator.random((LENGTH, many))
+    inputs = np.zeros((many, LENGTH, INPUTS))
+    tokens = np.zeros((many, LENGTH), dtype=np.int64)
+    mask = np.zeros((many, LENGTH), dtype=np.bool_)
+    previous, going = digits, np.ones(many, dtype=np.bool_)
     for position in range(LENGTH):
-        seen = features(asked, previous, position)
-        previous = actor.act(seen, noise[position])
+        seen = features(counts, previous, position)
+        chosen = actor.act(seen, noise[position])
         inputs[going, position] = seen[going]
-        tokens[going, position] = previous[going]
+        tokens[going, position] = chosen[going]
         mask[:, position] = going
-        going = going & (previous != END)
+        going = going & (chosen != END)
         # a response that has ended is no longer looked at; any digit does
-        previous = np.where(going, previous, 0)
-    rewards = rewards_of(asked, tokens, mask)
+        previous = np.where(going, chosen, 0)
+    rewards = rewards_of(counts, digits, tokens, mask)
     prompter.steps += int(mask.sum())
     judged = zip(rewards.tolist(), mask.sum(axis=1).tolist(), strict=True)
     prompter.ended += [Episode(prompter.steps, *pair) for pair in judged]
