@@ -1,6 +1,7 @@
 """Whole updates in lockstep: the right ones pass, and of a wrong one the wrong stage is named."""
 
 import functools
+import types
 
 import numpy as np
 import pytest
@@ -113,6 +114,20 @@ def negated(array):
     return -array
 
 
+def exchanged(array):
+    return array.roll(1, 0)
+
+
+def half_exchanged(function):
+    """The values are those of other samples, their gradient is not."""
+
+    def wrong(*arguments):
+        made = function(*arguments)
+        return types.SimpleNamespace(outputs=exchanged(made.outputs), pulled=made.pulled)
+
+    return wrong
+
+
 def damped(products):
     return lambda vector: products(vector) + vector
 
@@ -127,28 +142,28 @@ ADAM_MISTAKES = {
 MISTAKES = {
     "ppo_update": (ppo_update, {
         "normalize": {"ddof": ("normalize_advantages", but(ddof=later))},
-        "evaluate": {"activation": ("evaluate", but(activation=other_activation))},
+        "evaluate": {"actions exchanged": ("evaluation", but(1, exchanged))},
         "stop": {"estimator": ("approximate_kl", but(estimator=lambda name: "k1"))},
         "gradient": {
-            "entropy repelled": ("gradient", but(4, negated)),
+            "entropy repelled": ("pulled", but(3, negated)),
             "wider clip": ("_surrogate_slopes", but(3, lambda clip: 4 * clip)),
             "critic not clipped": ("_value_slopes", but(3, lambda clip: None)),
-            "advantages exchanged": ("_surrogate_slopes", but(2, lambda a: a.flip(0))),
+            "advantages exchanged": ("_surrogate_slopes", but(2, exchanged)),
         },
         "clip": {"longer": ("clip_grad_norm", but(max_norm=longer))},
         "optimize": ADAM_MISTAKES,
     }),
     "value_update": (ppo_update, {
-        "evaluate": {"activation": ("mlp_forward", but(activation=other_activation))},
-        "gradient": {"twice": ("mlp_backward", but(2, lambda c: 2 * c))},
+        "evaluate": {"inputs exchanged": ("forward_pass", half_exchanged)},
+        "gradient": {"twice": ("_value_slopes", lambda f: lambda *values: 2 * f(*values))},
         "optimize": ADAM_MISTAKES,
     }),
     "a2c_update": (a2c, {
-        "evaluate": {"activation": ("evaluate", but(activation=other_activation))},
+        "evaluate": {"actions exchanged": ("evaluation", but(1, exchanged))},
         "gradient": {
-            "ascends": ("gradient", but(3, negated)),
-            "entropy repelled": ("gradient", but(4, negated)),
-            "critic doubled": ("gradient", but(5, lambda c: 2 * c)),
+            "ascends": ("pulled", but(2, negated)),
+            "entropy repelled": ("pulled", but(3, negated)),
+            "critic doubled": ("pulled", but(4, lambda values: 2 * values)),
         },
         "clip": {"longer": ("clip_grad_norm", but(max_norm=longer))},
         "optimize": {
@@ -159,7 +174,7 @@ MISTAKES = {
     "reinforce_update": (reinforce, {
         "gradient": {
             "ascends": ("policy_gradient", but(3, negated)),
-            "actions exchanged": ("policy_gradient", but(2, lambda a: a.roll(1, 0))),
+            "actions exchanged": ("policy_gradient", but(2, exchanged)),
         },
         "optimize": ADAM_MISTAKES,
     }),
