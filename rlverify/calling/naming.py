@@ -7,9 +7,11 @@ the call that declares it.
 """
 
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from rlverify.calling.completion import built_in_values
 from rlverify.calling.declaration import CallError, Declaration, Given
 from rlverify.calling.description import Parameter, Signature
 from rlverify.calling.expression import source, untold
@@ -20,9 +22,17 @@ SYNONYMS: dict[str, str] = {
     "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards",
     "values": "value val vals v vs value_t values_t v_tm1 vpred vpreds v_preds value_preds "
     "value_predictions state_values baseline baselines critic_values old_values newvalue "
-    "new_value new_values values_new",
-    "old_values": "old_value old_vals values_old value_old v_old vs_old old_vpred old_v b_values "
-    "rollout_values prev_values",
+    "new_value new_values values_new vf_pred vf_preds vf_prediction y_pred",
+    "-log_probs": "neglogp neglogpac neglogprob neg_logp neg_log_prob neg_log_probs nlp",
+    "-old_log_probs": "old_neglogp old_neglogpac oldneglogpac old_neglogprob old_neg_logp "
+    "old_neg_log_prob old_neg_log_probs neglogpac_old",
+    "not_mask": "key_padding_mask is_padding is_pad pads",
+    "clip_low": "cliprange_low clip_ratio_low clip_range_low clip_eps_low clip_epsilon_low "
+    "eps_clip_low epsilon_low eps_low",
+    "clip_high": "cliprange_high clip_ratio_high clip_range_high clip_eps_high clip_epsilon_high "
+    "eps_clip_high epsilon_high eps_high",
+    "old_values": "old_value old_vals values_old value_old v_old vs_old old_vpred old_v "
+    "b_values rollout_values prev_values",
     "old_log_probs": "old_log_prob old_logp old_logprobs old_logprob logp_old logprobs_old "
     "log_probs_old log_prob_old b_logprobs behaviour_log_probs rollout_log_probs old_lp "
     "old_action_log_probs",
@@ -52,10 +62,10 @@ SYNONYMS: dict[str, str] = {
     "lam": "lambda lmbda lambd lbd lamb gae_lambda gae_lam lambda_gae lam_gae gae_lmbda "
     "td_lambda trace_decay gae_tau tau",
     "n": "n_steps nsteps n_step nstep multi_step",
-    "mask": "loss_mask padding_mask response_mask action_mask attention_mask valid valid_mask",
+    "mask": "loss_mask response_mask completion_mask action_mask attention_mask valid valid_mask",
     "ddof": "correction",
     "eps": "epsilon",
-    "advantages": "advantage adv advs b_advantages mb_advantages",
+    "advantages": "advantage adv advs adv_t adv_targ atarg",
     "logits": "logit action_logits policy_logits pi_logits scores preferences",
     # old and new would not say which of the two the mean is taken under
     "logits_p": "p_logits logits1 logits_1 logits_a",
@@ -95,7 +105,8 @@ SYNONYMS: dict[str, str] = {
     "weights": "weight w psi advantages advantage adv advs returns return ret rets rtgs rtg "
     "returns_to_go rewards_to_go discounted_returns",
     "entropies": "entropy ent ents",
-    "returns": "return ret rets b_returns episode_returns total_rewards rewards reward rews r",
+    "returns": "return ret rets target_values value_target value_targets v_target vtarg y_true "
+    "episode_returns total_rewards rewards reward rews r",
     "returns_to_go": "rtgs rtg rewards_to_go reward_to_go return_to_go returns",
     "fraction": "elite_fraction elite_frac frac rho elite_ratio top_fraction",
     "start_steps": "start_step first_steps step_offsets",
@@ -138,6 +149,9 @@ for _source, _words in SYNONYMS.items():
     for _synonym in (_source, *_words.split()):
         _MEANINGS.setdefault(_synonym, []).append(_source)
 _NEXT = ("next_values", "bootstrap", "values+bootstrap")
+_PLAIN = ("value", "values")
+_PADDING = ("padding_mask", "pad_mask")
+_UNCLEAR = ("mask", "discount", *_PADDING)
 # settings that are no part of the mathematics, with the value every machine has
 _SETTINGS = {"device": "cpu"}
 
@@ -162,7 +176,10 @@ def _meanings(parameter: Parameter, arguments: tuple[str, ...]) -> list[str]:
     """Return the sources that a name may stand for."""
     if parameter.name in arguments:
         return [parameter.name]
-    meanings = _MEANINGS.get(_word(parameter.name), [])
+    word = _word(parameter.name)
+    # `mb_returns`, `returns_batch`: of a mini-batch
+    bare = re.sub(r"^(b|mb|batch)_|_(b|t|batch)$", "", word)
+    meanings = _MEANINGS.get(word) or _MEANINGS.get(bare, [])
     return [meaning for meaning in meanings if source(meaning, arguments)]
 
 
@@ -183,11 +200,15 @@ class _Company:
             name: _alone(meanings) or _alone([item for item in meanings if item not in taken])
             for name, meanings in possible.items()
         }
+        fresh = [name for name, meaning in found.items() if meaning == "values"]
+        if "old_values" in arguments and "old_values" not in taken and len(fresh) == 2:
+            # beside `vpreds` or `new_values`, plain `values` were predicted at the rollout
+            found |= dict.fromkeys((name for name in fresh if _word(name) in _PLAIN), "old_values")
         # a parameter that nothing is known about and that has a default is left alone
         self.meanings = {
             item.name: found[item.name]
             for item in parameters
-            if found[item.name] or not item.optional or _word(item.name) in ("mask", "discount")
+            if found[item.name] or not item.optional or _word(item.name) in _UNCLEAR
         }
         self.told = set(self.meanings.values())
 
@@ -239,6 +260,8 @@ class _Company:
             return [Choice(Given(name, "", _SETTINGS[word]))]
         if word == "v_t" and "v_tm1" in self.words and "next_values" in self.arguments:
             return _choices(name, next_values="")
+        if word in _PADDING and "mask" in self.arguments:
+            return _choices(name, mask="True where real", not_mask="True where padded")
         if word == "mask" and "terminated" in self.arguments:
             return _choices(
                 name,
@@ -274,18 +297,15 @@ def call_line(
     return f'--call "{name}({", ".join(parts)}){where}"'
 
 
-def built_in_values(arguments: Sequence[Argument]) -> str:
-    """Return examples of values that a function may have built in."""
-    usual = {"gamma": "0.99", "lam": "0.95", "eps": "1e-8", "ddof": "0"}
-    usual |= {"fraction": "0.1", "to_go": "True"}
-    plain = {"switch": "False"}
-    return ", ".join(
-        f"{item.name}={usual.get(item.name, plain.get(item.kind, '1'))}" for item in arguments
-    )
-
-
-def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:
+def infer(
+    signature: Signature, arguments: tuple[Argument, ...], open_: Collection[str] = ()
+) -> Declaration:
     """Return the call that the names of a signature stand for.
+
+    Args:
+        signature: of the function.
+        arguments: of the contract.
+        open_: arguments whose value may be left open.
 
     Raises:
         CallError: a name is unknown or has several readings, or an argument has no parameter.
@@ -298,8 +318,9 @@ def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:
             f"{name}: its signature cannot be read; declare the call, in a form such as\n  {line}"
         )
     readings = _Company(parameters, names).readings()
+    _only_array(parameters, arguments, readings)
     told = [choice.given.source for several in readings.values() for choice in several]
-    missing = untold(told, arguments)
+    missing = [item for item in untold(told, arguments) if item.name not in open_]
     left = [item.name for item in missing]
     if not set(told) & set(_NEXT):
         left += [item for item in ("bootstrap", "next_values") if source(item, names)]
@@ -322,6 +343,19 @@ def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:
     raise CallError(
         f"{name}: {problem}. Declare the call that is meant, such as\n" + "\n".join(lines)
     )
+
+
+def _only_array(
+    parameters: Sequence[Parameter],
+    arguments: tuple[Argument, ...],
+    readings: dict[str, list[Choice]],
+) -> None:
+    """Read the one parameter without a meaning as the one array that such a function takes."""
+    arrays = [item.name for item in arguments if item.kind in ("float", "integer")]
+    unknown = [item.name for item in parameters if readings.get(item.name) == []]
+    told = {choice.given.source for several in readings.values() for choice in several}
+    if len(arrays) == 1 and len(unknown) == 1 and arrays[0] not in told:
+        readings[unknown[0]] = [Choice(Given(unknown[0], arrays[0]))]
 
 
 def _guesses(unknown: list[str], left: list[str]) -> dict[str, list[Given]]:

@@ -48,7 +48,6 @@ LEFT_OUT = {
     "C19": "normalised and real values mixed in a clipped loss: what a program passes on",
     "D15": "the entropy added to the reward: another objective; no loss here takes rewards",
     "D19": "the entropy of heads that are not used; no policy here has several",
-    "E8": "advantages that are normalised and not used: what a program passes on",
     "E14-E17": "over which batch, and in which branch, a program normalises",
     "E22": "a convention (the squared error is clamped); it is inferred and named as one",
     "E23": "one range for ratios and values: what a program passes on",
