@@ -132,11 +132,23 @@ class Evidence:
         self.results = [results[i] for i in order]
         self.wrong = right.count(False)
 
-    def explained_by(self, function: Callable[..., Any]) -> bool:
-        """Whether a function generic like the reference gives all of these results."""
+    def explained_by(
+        self,
+        function: Callable[..., Any],
+        nearest: Callable[[Case], Case] = lambda case: case,
+    ) -> bool:
+        """Whether a function generic like the reference gives all of these results.
+
+        A reading that cannot express every case is held to those that it can.
+        """
         answers = Answers(self.contract, function, self.dtype)
-        pairs = zip(self.cases, self.results, strict=True)
-        return self.wrong > 0 and all(_same(result, answers(case)) for case, result in pairs)
+        pairs = [
+            (case, result)
+            for case, result in zip(self.cases, self.results, strict=True)
+            if nearest(case) is case
+        ]
+        told = self.wrong > 0 and len(pairs) > 0
+        return told and all(_same(result, answers(case)) for case, result in pairs)
 
     def explained_by_both(self, one: KnownBug | Convention, other: KnownBug) -> bool:
         """Whether the reference with the edits of both gives all of these results."""
@@ -214,9 +226,10 @@ def follows(candidate: Candidate, convention: Convention, evidence: Evidence) ->
     """Whether the candidate is right under a convention, and not without it."""
     contract, dtype = evidence.contract, evidence.dtype
     if convention.edits:
-        return evidence.explained_by(
-            edited(contract.reference, convention.edits, convention.helper)
-        )
+        function = edited(contract.reference, convention.edits, convention.helper)
+        if convention.nearest is None:
+            return evidence.explained_by(function)
+        return evidence.explained_by(function, convention.nearest)
     judged = [convention.nearest(c) if convention.nearest else c for c in evidence.cases]
     given = [convention.inputs(case) if convention.inputs else case for case in judged]
     if not evidence.wrong or not all(candidate.admits(case) for case in given):

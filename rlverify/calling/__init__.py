@@ -29,6 +29,7 @@ from rlverify.calling.invocation import PRINTED, Call, Outcome, dtypes, invoke
 from rlverify.calling.naming import infer
 from rlverify.calling.planning import Plan, plan
 from rlverify.calling.probing import Engine, Trial, case_outcomes
+from rlverify.calling.remembering import as_function
 from rlverify.contract import Case, Contract
 
 __all__ = ["CallError", "Candidate", "Failure", "Gradient", "Result", "in_process"]
@@ -208,8 +209,8 @@ class Here:
     """The engine of functions in this process. It survives what Python can catch."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.signature = describe(function)
+        self.function = as_function(function)
+        self.signature = describe(self.function)
 
     def dtypes(self, library: str) -> tuple[str, ...]:
         return dtypes(library)
