@@ -97,12 +97,14 @@ def _calls(contract: Contract) -> Iterable[tuple[str, list[str]]]:
     names = [item.name for item in contract.arguments]
     given = ", ".join(names)
     results = f" -> {', '.join(contract.outputs)}" if len(contract.outputs) > 1 else ""
-    yield f"mine({given}){results}", ["everything by position, in this order"]
+    yield "all by position", [f"mine({given}){results}"]
+    if set(names) == {"count", "mean", "variance", "x"}:
+        yield "a class", ["none: a class with update(x), mean, var and count goes by its name"]
     tried = [item for item in contract.arguments if item.name in BUILT_IN]
     if tried:
         left = ", ".join(name for name in names if name not in BUILT_IN)
         call = f"mine({left}){results} where {built_in_values(tried)}"
-        yield call, ["built in; without a declaration the usual values are tried"]
+        yield "values built in", [call, "without a declaration the usual values are tried"]
 
 
 def _places(contract: Contract) -> Iterable[tuple[str, list[str]]]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+import numpy as np
+
 from rlverify.calling import Candidate
 from rlverify.checking import Report, run_checks, truth
 from rlverify.citations import Citation, citation
@@ -279,9 +281,20 @@ def _ruling_on_gradient(report: Report, broken: Sequence[Tally]) -> _Ruling | No
         f"its values are right, its gradient is not: {tally.finding.output}[{index}] is "
         f"{away.got:.6g}, wanted {away.wanted:.6g}"
     )
-    known = (citation("K5"),) if math.isnan(away.got) else ()
+    known: tuple[Citation, ...] = ()
+    if math.isnan(away.got):
+        known = (citation("K6" if _garbage(tally.finding.case) else "K5"),)
     told = "; ".join((sentence, *(entry.sentence for entry in known)))
     return _Ruling("WRONG", False, _named(known), told, citations=known)
+
+
+def _garbage(case: Case) -> bool:
+    """Whether something that is not finite stands under a mask of a case."""
+    mask = case.arguments.get("mask")
+    arrays = [x for x in case.arguments.values() if isinstance(x, np.ndarray)]
+    return mask is not None and any(
+        not np.isfinite(x[~mask]).all() for x in arrays if x.shape == mask.shape
+    )
 
 
 def _named(known: Sequence[Citation]) -> str:

@@ -60,9 +60,9 @@ def negative_k1(newlogprob, b_logprobs):
     return (newlogprob - b_logprobs).mean()
 
 
-def clamped_before(log_prob, old_log_prob, clip_range=0.2):
-    """Estimate from the clipped ratio."""
-    d = torch.log(torch.exp(log_prob - old_log_prob).clamp(1 - clip_range, 1 + clip_range))
+def clamped_before(log_prob, old_log_prob):
+    """Clamp the log-ratio to ±1 first, as where a clipped ratio is at hand."""
+    d = torch.clamp(log_prob - old_log_prob, -1.0, 1.0)
     return (torch.expm1(d) - d).mean()
 
 
@@ -89,8 +89,3 @@ def blind_to_padding(logp, logp_old, mask):
 def without_the_half(new_logprobs, old_logprobs):
     """Average the square."""
     return ((new_logprobs - old_logprobs) ** 2).mean()
-
-
-def absolute(new_logprobs, old_logprobs):
-    """Average the distance."""
-    return (new_logprobs - old_logprobs).abs().mean()

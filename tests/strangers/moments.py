@@ -165,7 +165,9 @@ def normalized_without_epsilon(obs, running_mean, running_var, epsilon, clip_obs
     return np.clip((obs - running_mean) / np.sqrt(running_var), -clip_obs, clip_obs)
 
 
-def _scaled(rewards, done, returns, count, mean, var, gamma, eps, clip, *, before=False, after=True):
+def _scaled(
+    rewards, done, returns, count, mean, var, gamma, eps, clip, *, before=False, after=True
+):
     returns, out = returns.copy(), np.empty_like(rewards)
     for t in range(len(rewards)):
         if before:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 
-def torch_std(mb_advantages):
+def torch_std(mb_advantages: torch.Tensor):
     """Divide by the sample deviation plus 1e-8, as CleanRL and Stable-Baselines3."""
     return (mb_advantages - mb_advantages.mean()) / (mb_advantages.std() + 1e-8)
 
@@ -92,26 +92,3 @@ def not_used(advantages):
     """Standardise, and return what came."""
     _standardised = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     return advantages.clone()
-
-
-def twice(advantages):
-    """Standardise what is standardised."""
-    return torch_std(torch_std(advantages))
-
-
-def sample_deviation_of_one(advantages):
-    """Take the sample deviation whatever the size."""
-    return torch_std(advantages)
-
-
-def ranks(advantages):
-    """Shape by rank."""
-    order = advantages.flatten().argsort().argsort().reshape(advantages.shape).to(advantages)
-    return order / (advantages.numel() - 1) - 0.5
-
-
-def mean_of_parts(advantages):
-    """Average the deviations of two halves, as if each were a process of its own."""
-    halves = advantages.flatten().chunk(2)
-    deviation = sum(half.std(correction=0) for half in halves) / len(halves)
-    return (advantages - advantages.mean()) / (deviation + 1e-8)

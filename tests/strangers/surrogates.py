@@ -103,6 +103,12 @@ def by_sequence(logprobs, old_logprobs, advantages, mask, cliprange):
 # wrong ones
 
 
+def _surrogate(logp, logp_old, adv, clip_ratio):
+    """Do it right: the others hand over something wrong."""
+    ratio = torch.exp(logp - logp_old)
+    return -torch.min(ratio * adv, ratio.clamp(1 - clip_ratio, 1 + clip_ratio) * adv).mean()
+
+
 def around_zero(logp, logp_old, adv, clip_ratio):
     """Clip to [ε, 1 + ε]."""
     ratio = torch.exp(logp - logp_old)
@@ -125,30 +131,24 @@ def optimistic(logp, logp_old, adv, clip_ratio):
 
 def own_copy(logp, logp_old, adv, clip_ratio):
     """Divide the probability by its own detached copy."""
-    return optimistic_free(logp, logp.detach(), adv, clip_ratio) + 0 * logp_old.sum()
-
-
-def optimistic_free(logp, logp_old, adv, clip_ratio):
-    """Do it right."""
-    ratio = torch.exp(logp - logp_old)
-    return -torch.min(ratio * adv, ratio.clamp(1 - clip_ratio, 1 + clip_ratio) * adv).mean()
+    return _surrogate(logp, logp.detach(), adv, clip_ratio) + 0 * logp_old.sum()
 
 
 def inverted(logp, logp_old, adv, clip_ratio):
     """Divide old by new."""
-    return optimistic_free(logp_old, logp, adv, clip_ratio)
+    return _surrogate(logp_old, logp, adv, clip_ratio)
 
 
 def squared(logp, logp_old, adv, clip_ratio):
     """Apply the ratio twice."""
-    return optimistic_free(2 * logp, 2 * logp_old, adv, clip_ratio)
+    return _surrogate(2 * logp, 2 * logp_old, adv, clip_ratio)
 
 
 def along_the_other_axis(logprobs, old_logprobs, advantages, cliprange):
     """Let one number a row broadcast along the columns (where there are as many)."""
     rows, columns = logprobs.shape[:1], logprobs.shape[-1:]
     turned = advantages.transpose(0, -1) if logprobs.ndim == 2 and rows == columns else advantages
-    return optimistic_free(logprobs, old_logprobs, turned, cliprange)
+    return _surrogate(logprobs, old_logprobs, turned, cliprange)
 
 
 def outer(logp, logp_old, adv, clip_ratio):
@@ -172,9 +172,9 @@ def multiplied(logprobs, old_logprobs, advantages, mask, cliprange):
 
 def blind_to_padding(logprobs, old_logprobs, advantages, mask, cliprange):
     """Forget the mask."""
-    return optimistic_free(logprobs, old_logprobs, advantages, cliprange)
+    return _surrogate(logprobs, old_logprobs, advantages, cliprange)
 
 
 def detached(logp, logp_old, adv, clip_ratio):
     """Have the right value with a ratio that carries no gradient."""
-    return optimistic_free(logp.detach(), logp_old, adv, clip_ratio) + 0 * logp.sum()
+    return _surrogate(logp.detach(), logp_old, adv, clip_ratio) + 0 * logp.sum()
