@@ -31,6 +31,7 @@ from rlverify.rounding import PRECISIONS
 from rlverify.twinning import Canonical
 
 Edits = tuple[tuple[str, str], ...]
+Nearest = Callable[[Case], Case] | None
 
 LEAST_VISIBLE = 0.10  # a known bug that fewer draws show is too easily missed
 
@@ -132,21 +133,11 @@ class Evidence:
         self.results = [results[i] for i in order]
         self.wrong = right.count(False)
 
-    def explained_by(
-        self,
-        function: Callable[..., Any],
-        nearest: Callable[[Case], Case] = lambda case: case,
-    ) -> bool:
-        """Whether a function generic like the reference gives all of these results.
-
-        A reading that cannot express every case is held to those that it can.
-        """
+    def explained_by(self, function: Callable[..., Any], nearest: Nearest = None) -> bool:
+        """Whether a function generic like the reference gives all of the (nearest) results."""
         answers = Answers(self.contract, function, self.dtype)
-        pairs = [
-            (case, result)
-            for case, result in zip(self.cases, self.results, strict=True)
-            if nearest(case) is case
-        ]
+        every = zip(self.cases, self.results, strict=True)
+        pairs = [(c, result) for c, result in every if nearest is None or nearest(c) is c]
         told = self.wrong > 0 and len(pairs) > 0
         return told and all(_same(result, answers(case)) for case, result in pairs)
 
@@ -227,8 +218,6 @@ def follows(candidate: Candidate, convention: Convention, evidence: Evidence) ->
     contract, dtype = evidence.contract, evidence.dtype
     if convention.edits:
         function = edited(contract.reference, convention.edits, convention.helper)
-        if convention.nearest is None:
-            return evidence.explained_by(function)
         return evidence.explained_by(function, convention.nearest)
     judged = [convention.nearest(c) if convention.nearest else c for c in evidence.cases]
     given = [convention.inputs(case) if convention.inputs else case for case in judged]

@@ -124,6 +124,10 @@ ROWS = [
         "squares_less_mean_square": "WRONG(J5)",
         "multiplied": "WRONG(K6b)",
     }),
+    *_rows("policies", "gaussian_kl", {
+        "kl_of_log_variances": "CONVENTION(evaluation=textbook)",
+        "kl_with_a_parenthesis_too_few": "WRONG(F4)",
+    }),
     *_rows("moments", "running_moments_update", {
         "RunningMeanStd": "right",
         "TorchMoments": "right",

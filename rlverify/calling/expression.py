@@ -67,6 +67,10 @@ def _negated(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda case: -case[name]
 
 
+def _doubled(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: 2 * case[name]
+
+
 def _clip_range(case: Mapping[str, Any]) -> Any:
     return case["clip_range"]
 
@@ -148,6 +152,16 @@ SOURCES: dict[str, Source] = {
         lambda case: np.exp(case["log_std_q"]),
         blurs="log_std_q",
     ),
+    # twice a number is as exact as the number
+    **{
+        f"log_var{of}": Source(
+            f"2*log_std{of} (log_var{of})",
+            (f"log_std{of}",),
+            (f"log_std{of}",),
+            _doubled(f"log_std{of}"),
+        )
+        for of in ("", "_p", "_q")
+    },
     # a negated log-probability is as exact as the log-probability
     "-log_probs": Source("-log_probs", ("log_probs",), ("log_probs",), _negated("log_probs")),
     "-old_log_probs": Source(

@@ -6,12 +6,10 @@ than one reading in its company, nothing is guessed: the error lists the reading
 the call that declares it.
 """
 
-import itertools
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
-from rlverify.calling.completion import built_in_values
+from rlverify.calling.asking import Choice, call_line, guesses, lines
 from rlverify.calling.declaration import CallError, Declaration, Given
 from rlverify.calling.description import Parameter, Signature
 from rlverify.calling.expression import source, untold
@@ -82,6 +80,9 @@ SYNONYMS: dict[str, str] = {
     "std": "stds sigma sigmas scale stddev std_dev action_std",
     "mean": "means mu mus loc m action_mean mean_action running_mean mean_a a_mean",
     "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
+    "log_var": "logvar log_vars logvars log_variance log_variances",
+    "log_var_p": "logvar_p p_log_var",
+    "log_var_q": "logvar_q q_log_var",
     "pre_tanh": "u x_t pretanh pre_tanh_action pre_action raw_action raw_actions gaussian_actions",
     "normals": "normal noise eps epsilon z xi",
     "mean_p": "mu_p loc_p",
@@ -154,14 +155,6 @@ _PADDING = ("padding_mask", "pad_mask")
 _UNCLEAR = ("mask", "discount", *_PADDING)
 # settings that are no part of the mathematics, with the value every machine has
 _SETTINGS = {"device": "cpu"}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One reading of a parameter: what it is given, and what that means in words."""
-
-    given: Given
-    text: str = ""
 
 
 def _word(name: str) -> str:
@@ -280,23 +273,6 @@ class _Company:
         return None
 
 
-def call_line(
-    name: str,
-    given: Sequence[Given],
-    parameters: Sequence[Parameter],
-    built_in: Sequence[Argument] = (),
-) -> str:
-    """Return the `--call` line that declares a call."""
-    order = [item.name if item.passing != "keyword" else "" for item in parameters]
-    parts = []
-    for i, item in enumerate(given):
-        text = item.source or repr(item.constant)
-        by_position = not item.parameter or order[i : i + 1] == [item.parameter]
-        parts.append(text if by_position else f"{item.parameter}={text}")
-    where = f" where {built_in_values(built_in)}" if built_in else ""
-    return f'--call "{name}({", ".join(parts)}){where}"'
-
-
 def infer(
     signature: Signature, arguments: tuple[Argument, ...], open_: Collection[str] = ()
 ) -> Declaration:
@@ -337,11 +313,11 @@ def infer(
         problem = f"no parameter takes {' and '.join(item.name for item in missing)}"
     else:
         return Declaration(name, tuple(choices[0].given for choices in readings.values()))
-    for parameter, given in _guesses(unknown, left).items():
+    for parameter, given in guesses(unknown, left).items():
         readings[parameter] = [Choice(item, item.source or "nothing") for item in given]
-    lines = _lines(signature.name, parameters, arguments, readings, {*unknown, *several})
+    proposed = lines(signature.name, parameters, arguments, readings, {*unknown, *several})
     raise CallError(
-        f"{name}: {problem}. Declare the call that is meant, such as\n" + "\n".join(lines)
+        f"{name}: {problem}. Declare the call that is meant, such as\n" + "\n".join(proposed)
     )
 
 
@@ -356,37 +332,3 @@ def _only_array(
     told = {choice.given.source for several in readings.values() for choice in several}
     if len(arrays) == 1 and len(unknown) == 1 and arrays[0] not in told:
         readings[unknown[0]] = [Choice(Given(unknown[0], arrays[0]))]
-
-
-def _guesses(unknown: list[str], left: list[str]) -> dict[str, list[Given]]:
-    """Return what unknown parameters may be given: what nothing else tells, or None."""
-    if len(unknown) > 2:  # too many to spell out: one example, in order
-        padded = [*left, *[""] * len(unknown)]
-        return {name: [Given(name, item)] for name, item in zip(unknown, padded, strict=False)}
-    choices = left if len(left) >= len(unknown) else [*left, ""]
-    return {name: [Given(name, item) for item in choices] for name in unknown}
-
-
-def _lines(
-    name: str,
-    parameters: Sequence[Parameter],
-    arguments: tuple[Argument, ...],
-    readings: dict[str, list[Choice]],
-    asked: set[str],
-) -> list[str]:
-    """Return the declarations that are possible, at most six, with what sets them apart."""
-    lines: list[str] = []
-    for combination in itertools.product(*readings.values()):
-        given = [choice.given for choice in combination]
-        open_ = [choice for choice in combination if choice.given.parameter in asked]
-        sources = [choice.given.source for choice in open_ if choice.given.source]
-        if len(set(sources)) < len(sources):  # one thing is not given twice
-            continue
-        built_in = untold([item.source for item in given], arguments)
-        built_in = [item for item in built_in if not item.is_array]
-        meant = "; ".join(f"{choice.given.parameter}: {choice.text}" for choice in open_)
-        line = call_line(name, given, parameters, built_in)
-        lines.append(f"  {line}" + (f"    ({meant})" if meant else ""))
-        if len(lines) == 6:
-            break
-    return lines
