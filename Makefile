@@ -13,7 +13,7 @@ endif
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help verify test check format bench constraints clean
+.PHONY: help verify test learn check format bench constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,9 @@ verify: $(INSTALLED) ## judge every estimator: reference against fast, drawn inp
 
 test: $(INSTALLED) ## run the tests
 	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
+
+learn: $(INSTALLED) ## see every training loop learn within its budget: some minutes
+	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 8 -m slow $(ARGS)
 
 check: $(INSTALLED) ## format and lint; types, import rules and docstring examples of the built wheel
 	.venv/bin/ruff format --check .
@@ -56,7 +59,7 @@ bench: $(INSTALLED) ## time every estimator
 
 constraints: $(INSTALLED) ## write the versions installed in .venv to constraints.txt
 	@{ \
-		echo "# The versions that the tests ran with, for: pip install -c constraints.txt -e '.[dev,bench]'"; \
+		echo "# The versions that the tests ran with, for: pip install -c constraints.txt -e '.[dev,bench,plots]'"; \
 		echo "# To move on: .venv/bin/pip install --upgrade PACKAGE, make test check, make constraints"; \
 		$(PIP) freeze --exclude-editable | sed 's/+.*//'; \
 	} > .venv/constraints.txt
@@ -79,5 +82,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@{ $(PIP) --version && grep -F '$(CURDIR)/.venv' .venv/bin/activate; } >/dev/null 2>&1 || { \
 		echo "Creating .venv ..."; rm -rf .venv; $(PYTHON) -m venv .venv; }
 	@echo "Installing rlverify and what it needs into .venv; PyTorch is large, so the first time takes minutes ..."
-	@$(PIP) install --quiet -c constraints.txt -e '.[dev,bench]'
+	@$(PIP) install --quiet -c constraints.txt -e '.[dev,bench,plots]'
 	@echo '$(CURDIR)' > $@

@@ -1,6 +1,7 @@
 """How long perceptrons take: this library, torch.nn with autograd, torch.func, a copy."""
 
 import warnings
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -61,9 +62,7 @@ def torch_vjp(
     sizes: tuple[int, ...],
     activation: str,
 ) -> torch.Tensor:
-    def forward(vector: torch.Tensor) -> torch.Tensor:
-        return fast.mlp_forward(vector, inputs, sizes=sizes, activation=activation)
-
+    forward = partial(fast.mlp_forward, inputs=inputs, sizes=sizes, activation=activation)
     (gradient,) = torch.func.vjp(forward, parameters)[1](cotangents)
     return gradient
 
@@ -76,9 +75,7 @@ def torch_jvp(
     sizes: tuple[int, ...],
     activation: str,
 ) -> torch.Tensor:
-    def forward(vector: torch.Tensor) -> torch.Tensor:
-        return fast.mlp_forward(vector, inputs, sizes=sizes, activation=activation)
-
+    forward = partial(fast.mlp_forward, inputs=inputs, sizes=sizes, activation=activation)
     with warnings.catch_warnings():  # it compiles formulas the deprecated way
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.func.jvp(forward, (parameters,), (tangents,))[1]

@@ -291,11 +291,17 @@ def grpo_loss(
         mask = torch.ones_like(log_probs, dtype=torch.bool)
     counts = mask.sum(1)
     if ratio == "sequence":
-        log_ratios = (log_ratios.sum(1) / counts.clamp(min=1))[:, None].expand_as(policy)
-    ratios = log_ratios.exp()
-    weights = widened(advantages.detach())[0][:, None]
-    edge = rounded(clip_range, log_probs.dtype)
-    losses = -torch.minimum(ratios * weights, ratios.clamp(1 - edge, 1 + edge) * weights)
+        log_ratios = (log_ratios.sum(1) / counts.clamp(min=1))[:, None]
+    weights, dtype = widened(advantages.detach())[0][:, None], log_probs.dtype
+    edge = rounded(clip_range, dtype)
+    low, high = rounded(1 - edge, dtype), rounded(1 + edge, dtype)
+    with torch.no_grad():
+        ratios = log_ratios.exp()
+        clipped = torch.where(weights >= 0, ratios > high, ratios < low)
+        edges = torch.where(weights >= 0, weights.new_tensor(high), low)
+    # what is clipped is replaced before the exponential: an infinite ratio has the gradient NaN
+    ratios = torch.where(clipped, edges, torch.where(clipped, 0, log_ratios).exp())
+    losses = (-ratios * weights).expand_as(policy)
     if beta != 0:
         kl = _kl_estimates(differences, kl_estimator)
         losses = losses + rounded(beta, log_probs.dtype) * kl

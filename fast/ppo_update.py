@@ -45,7 +45,8 @@ class PpoUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
-    count: Float[torch.Tensor, ""]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
     kl: Float[torch.Tensor, ""]
     stopped: Float[torch.Tensor, ""]
     steps: Float[torch.Tensor, ""]
@@ -64,7 +65,7 @@ class ValueUpdate(NamedTuple):
     parameters: Float[torch.Tensor, "P"]
     first: Float[torch.Tensor, "P"]
     second: Float[torch.Tensor, "P"]
-    count: Float[torch.Tensor, ""]
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
 
 
 def _surrogate_slopes(
@@ -231,6 +232,8 @@ def ppo_update(
     )
     if distribution == "gaussian":
         (actions,) = constants(actions)
+    # what comes back must not be what came in, if no step is taken
+    parameters, first, second = parameters.clone(), first.clone(), second.clone()
     kl = stop = parameters.new_zeros(())
     steps = 0
     for stage, rows in mini_batches(permutations, minibatch_size):
@@ -276,8 +279,8 @@ def ppo_update(
         state = trace(stage + "optimize", moved._asdict())
         parameters, first, second = state["parameters"], state["first"], state["second"]
     taken, ever = torch.full_like(kl, steps), torch.full_like(kl, count + steps)
-    made = PpoUpdate(parameters, first, second, ever, kl, stop, taken)
-    return PpoUpdate(*(array.to(dtype) for array in made))
+    whole = (parameters, first, second, ever, kl, stop, taken)
+    return PpoUpdate(*(array.to(dtype) for array in whole))
 
 
 def value_update(

@@ -31,6 +31,32 @@ def reached(threshold: Any, number: Any) -> Any:
     return number.reaches(threshold) if hasattr(number, "reaches") else int(threshold <= number)
 
 
+def decided(decision: Any) -> bool:
+    """Whether a decision, 0 or 1, is what it is whatever rounding did."""
+    return not getattr(decision, "open", False)
+
+
+def chosen(decision: Any, one: Any, other: Any) -> Any:
+    """Return one number where the decision is 1, the other where it is 0.
+
+    Where rounding leaves the decision open, both are right.
+    """
+    if hasattr(decision, "chooses"):
+        return decision.chooses(one, other)
+    return one if decision else other
+
+
+def loosened(number: Any, slack: Any, roundings: Any) -> Any:
+    """Return the number itself, as one that a right answer may miss by that much.
+
+    Args:
+        number: any.
+        slack: how far a right answer may lie away, beside what rounding does to it.
+        roundings: the same in units of u.
+    """
+    return slack.slackens(number, roundings) if hasattr(slack, "slackens") else number
+
+
 def settled(number: Any) -> Any:
     """Return the number itself, as one that is computed before it is used.
 

@@ -45,7 +45,8 @@ class PpoUpdate(NamedTuple):
     parameters: Float[np.ndarray, "P"]
     first: Float[np.ndarray, "P"]
     second: Float[np.ndarray, "P"]
-    count: Float[np.ndarray, ""]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: Float[np.ndarray, ""]  # type: ignore[assignment]
     kl: Float[np.ndarray, ""]
     stopped: Float[np.ndarray, ""]
     steps: Float[np.ndarray, ""]
@@ -64,7 +65,7 @@ class ValueUpdate(NamedTuple):
     parameters: Float[np.ndarray, "P"]
     first: Float[np.ndarray, "P"]
     second: Float[np.ndarray, "P"]
-    count: Float[np.ndarray, ""]
+    count: Float[np.ndarray, ""]  # type: ignore[assignment]
 
 
 def _surrogate_slopes(
@@ -231,7 +232,9 @@ def ppo_update(
         check.degrees_of_freedom(len(inputs) % minibatch_size or minibatch_size, ddof)
 
     trace = untraced if trace is None else trace
-    steps, kl, stop = 0, 0, 0
+    steps, stop = 0, 0
+    kl: Any = 0
+    parameters, first, second = parameters.copy(), first.copy(), second.copy()
     for stage, rows in mini_batches(permutations, minibatch_size):
         weights = advantages[rows]
         if normalize:

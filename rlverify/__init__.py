@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Polynomial": "rlverify.objectives",
+    "SymmetricMatrix": "rlverify.objectives",
     "bias": "rlverify.biasing",
     "check": "rlverify.examination",
     "run": "rlverify.examination",
@@ -29,6 +30,7 @@ _WHERE = {
 __all__ = [
     "CallError",
     "Polynomial",
+    "SymmetricMatrix",
     "Verdict",
     "__version__",
     "bias",

@@ -11,16 +11,14 @@ What is slow to import (PyTorch, above all) is imported by the commands that nee
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import rlverify
+from rlverify.invocation import Budget, Json, Names, NoColor, Seed, desk_for, status_of
 from rlverify.preparation import Usage, tasks, usage
 from rlverify.settings import fraction, read_settings
-
-if TYPE_CHECKING:
-    from rlverify.presentation import Desk
 
 app = typer.Typer(
     name="rlverify",
@@ -32,52 +30,10 @@ app = typer.Typer(
 BAD_USAGE, INTERRUPTED = 2, 130
 
 
-# --- options that commands share -----------------------------------------------------------------
-
-
-def _no_color(context: typer.Context, given: bool) -> None:
-    if given:
-        context.color = False  # commands below the one that it is given to inherit it
-
-
 def _version(given: bool) -> None:
     if given:
         print(f"rlverify {rlverify.__version__}")
         raise typer.Exit
-
-
-NoColor = Annotated[
-    bool,
-    typer.Option("--no-color", help="Print no colours; so does NO_COLOR.", callback=_no_color),
-]
-Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the results to FILE as JSON.")
-]
-Budget = Annotated[
-    int | None, typer.Option("--budget", metavar="N", min=1, help="Number of drawn cases.")
-]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of the draws.")]
-Names = Annotated[
-    list[str] | None, typer.Argument(metavar="NAME", help="Estimators; all if none is named.")
-]
-
-
-def _desk(context: typer.Context, json: Path | None) -> "Desk":
-    """Return where a command prints and writes; a file that cannot be written is refused."""
-    from rlverify.presentation import Desk
-    from rlverify.serialization import refuse_unwritable
-    from rlverify.tabulation import console
-
-    if json is not None:
-        with usage():
-            refuse_unwritable(json)
-    colour = context.color is not False
-    screen, errors = console(sys.stdout, colour=colour), console(sys.stderr, colour=colour)
-    return Desk(str(context.info_name), screen, errors, json)
-
-
-def _status(ok: bool) -> int:
-    return 0 if ok else 1
 
 
 # --- commands ------------------------------------------------------------------------------------
@@ -116,14 +72,14 @@ def verify(
     no_color: NoColor = False,
 ) -> int:
     """Judge the suite itself: every estimator, fast against reference."""
-    desk = _desk(context, json)
+    desk = desk_for(context, json)
     with usage():
         settings = read_settings()
     from rlverify import commanding
 
     cases = commanding.drawn(budget, settings.budget)
     start = seed if seed is not None else settings.seed or 0
-    return _status(commanding.verify(desk, names or [], dtype or [], device, cases, start))
+    return status_of(commanding.verify(desk, names or [], dtype or [], device, cases, start))
 
 
 @app.command()
@@ -170,7 +126,7 @@ def check(
     no_color: NoColor = False,
 ) -> int:
     """Judge a function of yours; if it is wrong, name the mistake."""
-    desk = _desk(context, json)
+    desk = desk_for(context, json)
     with usage():
         settings = read_settings()
         chosen = tasks(
@@ -183,7 +139,7 @@ def check(
 
     cases = commanding.drawn(budget, settings.budget)
     start = seed if seed is not None else settings.seed or 0
-    return _status(commanding.check(desk, chosen, cases, start, time_limit))
+    return status_of(commanding.check(desk, chosen, cases, start, time_limit))
 
 
 @app.command()
@@ -254,10 +210,10 @@ def bias(
     no_color: NoColor = False,
 ) -> int:
     """Tell exactly how biased a policy-gradient estimator is."""
-    desk = _desk(context, json)
+    desk = desk_for(context, json)
     from rlverify.biasing import commanding
 
-    return _status(
+    return status_of(
         commanding.run(
             desk, target,
             family=family, mdp=mdp, policy=policy, behaviour=behaviour, horizon=horizon,
@@ -275,25 +231,19 @@ def explain(
     no_color: NoColor = False,
 ) -> int:
     """Tell what an estimator is and what people get wrong."""
-    desk = _desk(context, json)
+    desk = desk_for(context, json)
     from rlverify import commanding
 
-    return _status(commanding.explain(desk, name))
+    return status_of(commanding.explain(desk, name))
 
 
 @app.command("list")
 def list_(context: typer.Context, json: Json = None, no_color: NoColor = False) -> int:
     """List the estimators there are."""
-    desk = _desk(context, json)
-    from rlverify.indexing import index
-    from rlverify.tabulation import Column, table, text
+    desk = desk_for(context, json)
+    from rlverify.indexing import show_index
 
-    entries = index()
-    columns = [Column(title) for title in ("name", "topic", "summary")]
-    rows = [[text(item.name, "bold"), text(item.topic), text(item.summary)] for item in entries]
-    desk.write({}, [vars(item) for item in entries])
-    desk.say(table(columns, rows, desk.width))
-    return _status(True)
+    return status_of(show_index(desk))
 
 
 @app.command()
@@ -306,14 +256,86 @@ def mutants(
     no_color: NoColor = False,
 ) -> int:
     """Run every known bug against every check, and show what kills it."""
-    desk = _desk(context, json)
+    desk = desk_for(context, json)
     with usage():
         settings = read_settings()
     from rlverify import commanding
 
     cases = commanding.drawn(budget, settings.budget)
     start = seed if seed is not None else settings.seed or 0
-    return _status(commanding.mutants(desk, names or [], cases, start))
+    return status_of(commanding.mutants(desk, names or [], cases, start))
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    algorithm: Annotated[
+        str, typer.Argument(metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo or grpo.")
+    ],
+    environment: Annotated[
+        str,
+        typer.Argument(metavar="ENVIRONMENT", help="Gymnasium's, as CartPole-v1; tokens for grpo."),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Steps of the environments, at most; see docs."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Everything random follows from it.")
+    ] = 0,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting; repeatable."),
+    ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Show all settings and run nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="For what is saved; runs/ALGORITHM-ENVIRONMENT-SEED if not set."
+        ),
+    ] = None,
+    save_every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Steps between two saves.")
+    ] = 10_000,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that is saved there.")
+    ] = False,
+    target: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Mean return of the last 100 episodes that is wanted."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=".svg or .png; curve.svg beside the save if not set."),
+    ] = None,
+    lockstep: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Judge N updates beside the reference instead."),
+    ] = None,
+    json: Json = None,
+    no_color: NoColor = False,
+) -> int:
+    """Train a policy with the suite's own functions, and draw how it learns."""
+    desk = desk_for(context, json)
+    from rlverify.training import commanding
+
+    if lockstep is not None:
+        from rlverify.training import accompanying
+
+        accompanying.refuse(steps=steps, out=out, resume=resume, target=target, picture=picture)
+        asked = (given or [], seed, lockstep)
+        return status_of(accompanying.run(desk, algorithm, environment, *asked))
+    if settings:
+        return status_of(commanding.describe(desk, algorithm, environment, given or []))
+    return status_of(
+        commanding.run(
+            desk, algorithm, environment,
+            given=given or [], steps=steps, seed=seed, out=out, save_every=save_every,
+            resume=resume, target=target, picture=picture,
+        )
+    )  # fmt: skip
 
 
 # --- the entry point -----------------------------------------------------------------------------

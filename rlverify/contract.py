@@ -270,7 +270,12 @@ class Contract:
         handed_over: constants that come out of a rollout, where nothing carries a gradient: a
             stranger's function may leave it to its caller to detach them.
         logged: whether a result without a gradient is right too: it is there to be looked at.
+        counted: results that are flags or counts, of whatever dtype, beside floats.
         sized: a case of a benchmark size; the first of `sizes` is judged, the second timed.
+        truth: of a result that is judged by a property: from a case, the unit roundoff and None,
+            the middle of the smallest box around all right answers, and its half widths; from
+            a case and another function, what that one answers, and how far one may be from it
+            to be taken for it. None where bounds follow from the reference's arithmetic.
     """
 
     name: str
@@ -298,8 +303,10 @@ class Contract:
     gradient_judged: bool = False
     handed_over: tuple[str, ...] = ()
     logged: bool = False
+    counted: tuple[str, ...] = ()
     good: Case | None = None
     sized: Callable[[tuple[int, ...]], Case] | None = None
+    truth: Callable[[Case, float, Callable[..., Any] | None], tuple[Outputs, Outputs]] | None = None
 
     @property
     def first(self) -> Argument:
@@ -316,7 +323,8 @@ class Contract:
         for item in self.arguments:
             if item.kind == "sizes":
                 sizes = case[item.name]
-                lengths |= {"O": sizes[-1], "P": layer_parameters(sizes)}
+                # what an array has bound stays: a policy may have more than its layers'
+                lengths = {"O": sizes[-1], "P": layer_parameters(sizes), **lengths}
             elif isinstance(case[item.name], np.ndarray) and item.axes:
                 # an argument that broadcasts may be smaller than its axes say
                 with contextlib.suppress(ValueError):

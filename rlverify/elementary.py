@@ -208,6 +208,33 @@ class Elementary:
         """Return 1 where a threshold is at most this number; see `reached`."""
         return self._lift(threshold).reached(self)
 
+    @property
+    def open(self: Any) -> bool:
+        """Whether this decision, 0 or 1, may have been the other one."""
+        return bool(self.u * max(self.weight, self.running) > 0.5)
+
+    def chooses(self: Any, one: Any, other: Any) -> Any:
+        """Return one number where this decision is 1, the other where it is 0.
+
+        Where the decision is open, either is right: the error of the answer reaches to both.
+        """
+        picked, left = (one, other) if self.value > 0.5 else (other, one)
+        if not self.open:
+            return picked
+        a, b = self._lift(picked)._closed(), self._lift(left)._closed()
+        apart = abs(a.value - b.value) / self.u
+        weight, running = apart + a.weight + b.weight, apart + a.running + b.running
+        return type(self)(a.value, self.u, abs(a.value), 1, weight, 0, running, running * running)
+
+    def slackens(self: Any, number: Any, roundings: Any) -> Any:
+        """Return a number that a right answer may miss by this one, and by some roundings."""
+        a = self._lift(number)._closed()
+        more = (abs(self.value) + self.free_bound()) / self.u + float(roundings)
+        weight, running = a.weight + more, a.running + more
+        return type(self)(
+            a.value, self.u, abs(a.value), 1, weight, 0, running, a.variance + more * more
+        )
+
     def limited(self: Any, low: Any, high: Any) -> Any:
         """Return this number, or the limit that it lies beyond.
 

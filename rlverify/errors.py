@@ -1,15 +1,13 @@
 """The wording of every refusal; standard library only.
 
-The NumPy references and the PyTorch versions both check their arguments here, before
-any arithmetic, so a refusal reads the same in both: function, argument, what came,
-what was wanted, and the remedy where there is one.
-
-Arrays are looked at only through `shape` and `dtype`, so NumPy arrays and torch
-tensors are equally welcome. The axes of an array are named by a string such as
-`"T B"` or `"... A"`, whose dots stand for any leading axes; the first array that names
-an axis fixes its length for the others.
+The NumPy references and the PyTorch versions both check their arguments here, before any
+arithmetic, so a refusal reads the same in both: function, argument, what came, what was wanted,
+and the remedy where there is one. Arrays are looked at only through `shape` and `dtype`. Their
+axes are named by a string such as `"T B"` or `"... A"`, whose dots stand for any leading axes;
+the first array that names an axis fixes its length for the others.
 """
 
+import functools
 import itertools
 import math
 import numbers
@@ -18,11 +16,13 @@ from typing import Any
 
 HALF = ("float16", "bfloat16")
 FLOATS = (*HALF, "float32", "float64")
+# remembered: NumPy takes five microseconds to write the name of a dtype
+_bare_name = functools.cache(lambda dtype: str(dtype).removeprefix("torch."))
 
 
 def dtype_name(array: Any) -> str:
     """Return the bare name of an array's dtype, `float32` for `torch.float32`."""
-    return str(array.dtype).removeprefix("torch.")
+    return str(_bare_name(array.dtype))
 
 
 def _kind(value: Any) -> str:

@@ -28,8 +28,8 @@ from jaxtyping import Float
 
 from rlverify.enumeration import STEPS, Estimate, enumerated
 from rlverify.errors import Arguments
-from rlverify.rationalization import require_exact
-from rlverify.tabular_envs.finite_mdp import FiniteMDP, require_float64
+from rlverify.rationalization import require_exact, require_numbers
+from rlverify.tabular_envs.finite_mdp import FiniteMDP
 from rlverify.valuation import true_gradient
 
 __all__ = ["Expectation", "exact_expectation", "exact_group_expectation", "true_gradient"]
@@ -137,10 +137,7 @@ def _checked(function: str, estimates: Any, shape: tuple[Any, ...], *, exact: bo
         raise ValueError(
             f"{function}: estimates came with shape {estimates.shape}, wanted [{wanted}]."
         )
-    if exact:
-        require_exact(function, "estimates", estimates)
-    else:
-        require_float64(function, estimates=estimates)
+    require_numbers(function, "estimates", estimates, exact=exact)
     return estimates
 
 

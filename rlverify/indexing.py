@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlverify.contracts import TOPICS, contracts
+from rlverify.presentation import Desk
+from rlverify.tabulation import Column, table, text
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ def index() -> list[Entry]:
                     return _ordered(found)
                 found.append(Entry(**texts))
     return _ordered(found)
+
+
+def show_index(desk: Desk) -> bool:
+    """Print the index: `rlverify list`."""
+    entries = index()
+    columns = [Column(title) for title in ("name", "topic", "summary")]
+    rows = [[text(item.name, "bold"), text(item.topic), text(item.summary)] for item in entries]
+    desk.write({}, [vars(item) for item in entries])
+    desk.say(table(columns, rows, desk.width))
+    return True
 
 
 def _ordered(entries: list[Entry]) -> list[Entry]:

@@ -10,6 +10,8 @@ Two kinds of recording: *free*, where `next_values` is independent of `values`, 
 Nothing here knows an estimator; the contracts name the arguments they want.
 """
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -238,3 +240,9 @@ def long_samples(name: str) -> tuple[Case, ...]:
     """Return 2000 numbers with a mean far above their deviation."""
     numbers = 1000 + np.random.default_rng(0).integers(-255, 256, 2000) / 8
     return (Case({name: numbers, "mask": None, "ddof": 1, "eps": 1e-8}, "spread", "long"),)
+
+
+def worked(kind: str, **arguments: Any) -> Case:
+    """Return the case of an example worked by hand, of arrays of these numbers."""
+    arrays = {name: np.array(value, dtype=float) for name, value in arguments.items()}
+    return Case(arrays, kind, "worked by hand")

@@ -1,14 +1,18 @@
-"""Objectives that are data: functions that can be printed, compared, differentiated and sent.
+"""Functions that are data: they can be printed, compared, differentiated and sent.
 
-A function that takes another function is judged on polynomials. They are exact on fractions,
-carry rounding bounds on tracked numbers, and run on whatever else has + and ·: NumPy arrays,
-PyTorch tensors, JAX arrays.
+A function that takes an objective is judged on polynomials, a solver on symmetric matrices. They
+are exact on fractions, carry rounding bounds on tracked numbers, and run on whatever else has
++ and ·: NumPy arrays, PyTorch tensors, JAX arrays.
 """
 
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 Term = tuple[int, tuple[int, ...]]
 
@@ -52,6 +56,42 @@ class Polynomial:
         """Return θ ↦ f(−θ)."""
         terms = tuple((c * (-1) ** sum(exponents), exponents) for c, exponents in self.terms)
         return Polynomial(terms)
+
+
+@dataclass(frozen=True)
+class SymmetricMatrix:
+    """A symmetric matrix with integer entries, as the function v ↦ A v.
+
+    Attributes:
+        rows: the entries; a vector that is shorter meets the first rows and columns alone.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+
+    def __call__(self, vector: Any) -> Any:
+        """Return the product with a vector, an array of the vector's kind."""
+        rows = self.array(len(vector))
+        library = type(vector).__module__.split(".")[0]
+        if library == "torch":
+            torch = importlib.import_module("torch")
+            return torch.from_numpy(rows).to(vector.device, vector.dtype) @ vector
+        if library in ("jax", "jaxlib"):
+            jnp = importlib.import_module("jax.numpy")
+            return jnp.asarray(rows, dtype=vector.dtype) @ vector
+        if vector.dtype == object:  # Python's integers, so that exact numbers stay exact
+            return rows.astype(int).astype(object) @ vector
+        return rows.astype(vector.dtype) @ vector
+
+    def __repr__(self) -> str:
+        return f"rlverify.SymmetricMatrix({self.rows!r})"
+
+    def array(self, size: int) -> np.ndarray:
+        """Return the first rows and columns as floats."""
+        return self._whole[:size, :size]
+
+    @functools.cached_property
+    def _whole(self) -> np.ndarray:
+        return np.array(self.rows, dtype=float)
 
 
 class Counted:

@@ -100,6 +100,14 @@ class Progression:
         if self.bar is not None:
             self.bar.update(self.task, description=clean(what))
 
+    def reach(self, count: int, what: str, *, told: bool) -> None:
+        """Say that so many pieces are done, all together; in a pipe only where it is `told`."""
+        self.count = count
+        if self.bar is not None:
+            self.bar.update(self.task, completed=count, description=clean(what))
+        elif told:
+            show(self.screen, [text(f"{count}/{self.total} {what}")])
+
     def done(self, what: str) -> None:
         """Count one piece as done."""
         self.count += 1

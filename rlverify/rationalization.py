@@ -71,6 +71,14 @@ def require_exact(function: str, name: str, array: Any) -> None:
             )
 
 
+def require_numbers(function: str, name: str, array: Any, *, exact: bool) -> None:
+    """Refuse an array that is not of the arithmetic that is computed in."""
+    if exact:
+        require_exact(function, name, array)
+    else:
+        require_float64(function, **{name: array})
+
+
 def _require_exact_rows(function: str, name: str, array: Any) -> None:
     rows = array.reshape(-1, array.shape[-1]).tolist()
     for row, where in zip(rows, np.ndindex(array.shape[:-1]), strict=True):

@@ -1,8 +1,42 @@
-"""Refusals of settings that more than one function takes; standard library only."""
+"""Refusals that more than one function shares; standard library only."""
 
+import math
 from typing import Any
 
 from rlverify.errors import Arguments, layer_parameters
+
+
+def finite(check: Arguments, **arrays: Any) -> None:
+    """Require numbers: neither NaN nor an infinity, which an update would spread everywhere."""
+    for name, value in arrays.items():
+        if not bool((abs(value) < math.inf).all()):  # NaN fails here too
+            word = "NaN" if bool((value != value).any()) else "an infinity"
+            remedy = (
+                "; NaN often is 0/0, of equal advantages that were normalised without eps"
+                if name == "advantages"
+                else ""
+            )
+            raise ValueError(
+                f"{check.function}: {name} came with {word} in it, wanted finite numbers{remedy}."
+            )
+
+
+def check_search(check: Arguments, delta: Any, backtrack: Any, max_backtracks: Any) -> None:
+    """Require what a line search within a trust region is told."""
+    check.positive("delta", delta)
+    check.number("backtrack", backtrack)
+    if not 0 < backtrack < 1:  # NaN fails here too
+        raise ValueError(
+            f"{check.function}: backtrack came as {backtrack}, wanted a number between 0 and 1."
+        )
+    check.count("max_backtracks", max_backtracks, least=1)
+
+
+def check_solver(check: Arguments, damping: Any, cg_iterations: Any, cg_tolerance: Any) -> None:
+    """Require what the solution of a damped system is told."""
+    check.positive("damping", damping)
+    check.count("cg_iterations", cg_iterations, least=1)
+    check.positive("cg_tolerance", cg_tolerance)
 
 
 def clip_edges(check: Arguments, clip_range: Any) -> tuple[Any, Any]:

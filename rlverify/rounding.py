@@ -318,6 +318,9 @@ class Tracked(Elementary):
     def __ge__(self, other: Any) -> bool:
         return self.value >= float(other)
 
+    def __bool__(self) -> bool:
+        return self.value != 0
+
     def __hash__(self) -> int:
         return hash(self.value)
 

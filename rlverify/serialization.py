@@ -193,13 +193,15 @@ def refuse_unwritable(path: Path) -> None:
         ) from None
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there as a whole or as it was before, whatever happens."""
     path = path.resolve()  # a link stays one
-    with _beside(path) as beside:
+    if isinstance(content, str):
         # half a surrogate, which a candidate may print, is written as the escape that JSON has
-        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        content = content.encode("utf-8", errors="backslashreplace")
+    with _beside(path) as beside:
+        with beside.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -35,6 +35,8 @@ def _axes(contract: Contract, case: Case) -> dict[str, list[tuple[str, int]]]:
         names = item.axes.split()
         rank, named = case[item.name].ndim, [name for name in names if name != "..."]
         places = {name: j - len(named) for j, name in enumerate(named) if len(named) - j <= rank}
+        if names[:1] != ["..."] and rank > len(named):  # further axes that have no name
+            places = {name: j - rank for j, name in enumerate(named)}
         if names[:1] == ["..."]:
             places |= {f"...{j}": -len(named) - j for j in range(1, rank - len(named) + 1)}
         for name, place in places.items():

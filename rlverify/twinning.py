@@ -81,7 +81,8 @@ class Canonical:
         shapes, returned = self.contract.shapes(case), ""
         for name, result in named.items():
             array = result if hasattr(result, "dtype") else np.asarray(result)
-            returned = str(array.dtype).removeprefix("torch.")
+            if name not in self.contract.counted or not returned:
+                returned = str(array.dtype).removeprefix("torch.")
             outputs[name] = as_numpy(array)
             if outputs[name].shape != shapes[name]:
                 sentence = (
@@ -90,7 +91,8 @@ class Canonical:
                 )
                 return Result(None, Failure("shape", sentence), returned)
             wanted = self.contract.dtype(dtype)
-            if self.arrays == "torch" and returned != wanted:
+            floating = name not in self.contract.counted
+            if self.arrays == "torch" and returned != wanted and floating:
                 sentence = f"{self.name}: {name} came as {returned}, wanted {wanted}"
                 failure = Failure("dtype", sentence)
         return Result(outputs, failure, returned)

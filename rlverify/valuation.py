@@ -19,9 +19,9 @@ from jaxtyping import Float
 
 from rlverify.differentiation import Dual
 from rlverify.errors import Arguments
-from rlverify.rationalization import lifted_entries, require_exact, require_policy
+from rlverify.rationalization import lifted_entries, require_numbers, require_policy
 from rlverify.tabular_envs.exact import PolicyValues, continuing_probabilities, policy_values
-from rlverify.tabular_envs.finite_mdp import FiniteMDP, require_float64
+from rlverify.tabular_envs.finite_mdp import FiniteMDP
 
 STEP = 2.0**-500  # of the complex step: its square underflows against 1, so it costs no accuracy
 
@@ -37,10 +37,7 @@ def _checked(
     arguments.count("horizon", horizon, least=1)
     if bootstrap is not None:
         arguments.floats("S", bootstrap=bootstrap)
-        if exact:
-            require_exact(function, "bootstrap", bootstrap)
-        else:
-            require_float64(function, bootstrap=bootstrap)
+        require_numbers(function, "bootstrap", bootstrap, exact=exact)
     return exact
 
 

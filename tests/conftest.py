@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from command_line import CANDIDATES, runner, shower
 from rlverify.contracts import contracts
 
 pytest.register_assert_rewrite("support")
@@ -80,3 +81,16 @@ def pytest_generate_tests(metafunc):
 def device(request):
     """Every device that is there."""
     return request.param
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the command line in a folder that holds candidates."""
+    (tmp_path / "mine.py").write_text(CANDIDATES, encoding="utf-8")
+    return runner(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def terminal(run, monkeypatch):
+    """Run the command line on a terminal of a width, and return what it shows."""
+    return shower(run, monkeypatch)

@@ -379,3 +379,31 @@ def test_twin_leaves_its_inputs_alone(contract, device):
             if isinstance(value, torch.Tensor):
                 assert torch.equal(torch.nan_to_num(value.double(), 77.0),
                                    torch.nan_to_num(after[name].double(), 77.0))  # fmt: skip
+
+
+# shapes of log σ that broadcast against a mean [..., 3]
+SPREADS = [(), (1,), (3,), "column", "full"]
+
+
+def broadcast_policy(leading, spread):
+    """Return mean, log σ of one of SPREADS, and a third array, of shape [*leading, 3]."""
+    shape = (*leading, 3)
+    rng = np.random.default_rng(0)
+    mean, third = rng.normal(size=(2, *shape))
+    log_std = rng.normal(size={"column": (*leading, 1), "full": shape}.get(spread, spread))
+    return mean, log_std, third
+
+
+def assert_rows_are_as_alone(name, arguments, leading):
+    """Both twins give each row what it gets alone, with what broadcasts written out."""
+    contract = rlverify.contracts.find(name)
+    shape = next(iter(arguments.values())).shape
+    flat = {k: np.broadcast_to(v, shape).reshape(-1, shape[-1]) for k, v in arguments.items()}
+    known = truth(contract, rlverify.contract.Case(flat), "float64")
+    ours = contract.named(contract.reference(**arguments))
+    theirs = contract.named(contract.fast(**{k: torch.tensor(v) for k, v in arguments.items()}))
+    for output, array in known.value.items():
+        for got in (ours[output], theirs[output].numpy()):
+            assert got.shape == (leading if contract.axes else shape)
+            away = ratios(got.reshape(array.shape), array, known.allowed[output])
+            assert (away <= 1).all(), (name, output)

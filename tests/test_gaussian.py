@@ -21,6 +21,7 @@ from rlverify.reference import gaussian as reference
 from rlverify.rounding import PRECISIONS, Tracked, lifted
 from rlverify.twinning import Canonical
 from support import *  # noqa: F403 - the contract tests, spread over TOPIC
+from support import SPREADS, assert_rows_are_as_alone, broadcast_policy
 
 TOPIC = "gaussian"
 HALF = math.log(2 * math.pi) / 2
@@ -114,19 +115,13 @@ def test_reference_equals_many_digits(name, data):
 # --- shapes --------------------------------------------------------------------------------------
 
 LEADING = [(), (1,), (4,), (2, 3), (2, 1, 2)]
-SPREADS = [(), (1,), (3,), "column", "full"]
 
 
 @pytest.mark.parametrize("leading", LEADING, ids=str)
 @pytest.mark.parametrize("spread", SPREADS, ids=str)
 def test_any_leading_axes_and_any_log_std_that_broadcasts(leading, spread):
-    """Both twins give each row what it gets alone, with log σ written out."""
-    shape = (*leading, 3)
-    rng = np.random.default_rng(0)
-    mean, third = rng.normal(size=(2, *shape))
-    wanted = {"column": (*leading, 1), "full": shape}.get(spread, spread)
-    log_std = rng.normal(size=wanted)
-    full = np.broadcast_to(log_std, shape).copy()
+    mean, log_std, third = broadcast_policy(leading, spread)
+    full = np.broadcast_to(log_std, mean.shape).copy()
     calls = {
         "gaussian_log_prob": {"mean": mean, "log_std": log_std, "actions": third},
         "gaussian_score": {"mean": mean, "log_std": log_std, "actions": third},
@@ -134,18 +129,7 @@ def test_any_leading_axes_and_any_log_std_that_broadcasts(leading, spread):
         "gaussian_kl": {"mean_p": mean, "log_std_p": log_std, "mean_q": third, "log_std_q": full},
     }
     for name, arguments in calls.items():
-        contract = find(name)
-        flat = {k: (full if np.shape(v) != shape else v).reshape(-1, 3)
-                for k, v in arguments.items()}  # fmt: skip
-        known = truth(contract, Case(flat), "float64")
-        ours = contract.named(contract.reference(**arguments))
-        theirs = contract.named(contract.fast(**{k: torch.tensor(v) for k, v in arguments.items()}))
-        for output, array in known.value.items():
-            result = shape if not contract.axes else leading
-            for got in (ours[output], theirs[output].numpy()):
-                assert got.shape == result
-                away = ratios(got.reshape(array.shape), array, known.allowed[output])
-                assert (away <= 1).all(), (name, output)
+        assert_rows_are_as_alone(name, arguments, leading)
 
 
 def test_a_row_of_nan_stays_in_its_row():

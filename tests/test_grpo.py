@@ -6,13 +6,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rlverify
+from rlverify.contracts._measured import exactly as counted
 from rlverify.differentiation import Dual
 from rlverify.fast import grpo as fast
 from rlverify.reference import grpo as reference
+from rlverify.reference.categorical import categorical_kl, categorical_log_prob
 from support import *  # noqa: F403
 
 TOPIC = "grpo"
@@ -125,20 +127,63 @@ def test_reference_policy_is_not_read_without_beta():
     assert rewards.tolist() == [[0, 0, 1]] * 2
 
 
-@given(parts=weights, others=weights)
-def test_gradients_of_the_estimators_in_the_mean(parts, others):
-    """On-policy samples, exactly: ∇k1 vanishes, ∇k3 is that of KL(π_ref ‖ π)."""
-    policy = [Fraction(part, sum(parts)) for part in parts]
-    against = [Fraction(part, sum(others)) for part in others]
-    for k in range(3):
-        slopes = {"k1": Fraction(0), "k3": Fraction(0)}
-        for a in range(3):
-            score = (a == k) - policy[k]
-            # d k1 = s;  d k3 = (1 − π_ref/π) s: the slopes that `grpo_loss` has, worked out below
-            slopes["k1"] += policy[a] * score
-            slopes["k3"] += policy[a] * (1 - against[a] / policy[a]) * score
-        assert slopes["k1"] == 0
-        assert slopes["k3"] == policy[k] - against[k]  # ∂/∂θ_k of −Σ π_ref log π
+def duals(array, direction):
+    """Return numbers that carry a derivative along a direction, and their rounding."""
+    numbers = np.empty(array.shape, dtype=object)
+    for i in np.ndindex(array.shape):
+        numbers[i] = Dual(counted(array[i]), counted(direction[i]))
+    return numbers
+
+
+def token_slope(estimator, logits, against, token, direction):
+    """Return ∂/∂θ of the KL term of one token, as `grpo_loss` has it, with its rounding."""
+    still = np.zeros_like(logits)
+    log_probs, other = (
+        categorical_log_prob(duals(array, moves)[None], np.array([token]), None)[:, None]
+        for array, moves in ((logits, direction), (against, still))
+    )
+    knobs = {**KNOBS, "beta": 1.0, "kl_estimator": estimator}
+    silent, old = duals(np.zeros(1), np.zeros(1)), duals(np.zeros((1, 1)), np.zeros((1, 1)))
+    return reference.grpo_loss(log_probs, old, other, silent, None, **knobs)[()].slope
+
+
+def mean_slope(estimator, logits, against, direction):
+    """Return the mean of that over the tokens that π draws."""
+    mean = counted(0.0)
+    for token in range(3):
+        still = duals(logits, np.zeros_like(logits))[None]
+        chance = np.exp(categorical_log_prob(still, np.array([token]), None)[0].value)
+        mean = mean + chance * token_slope(estimator, logits, against, token, direction)
+    return mean
+
+
+LOGITS = st.lists(st.integers(-8, 8).map(lambda k: k / 4), min_size=3, max_size=3).map(np.array)
+
+
+@settings(max_examples=20)
+@given(logits=LOGITS, against=LOGITS)
+def test_gradients_of_the_estimators_in_the_mean(logits, against):
+    """Over three tokens, on-policy: 0 for k1, ∇KL(π ‖ π_ref) for k2, ∇KL(π_ref ‖ π) for k3."""
+    for direction in np.eye(3):
+        moving, other = duals(logits, direction)[None], duals(against, np.zeros(3))[None]
+        wanted = {
+            "k1": counted(0.0),
+            "k2": categorical_kl(moving, other, None)[0].slope,
+            "k3": categorical_kl(other, moving, None)[0].slope,
+        }
+        for estimator, slope in wanted.items():
+            gap = mean_slope(estimator, logits, against, direction) - slope
+            assert abs(float(gap)) <= gap.running_bound(), estimator
+
+
+def test_the_estimators_have_three_different_gradients():
+    """Where the policies are apart they differ by more than rounding: only k2 descends KL."""
+    logits, against = np.array([1.0, 0.0, -1.0]), np.array([0.0, 0.0, 2.0])
+    one, two, three = (
+        mean_slope(estimator, logits, against, np.eye(3)[0]) for estimator in ("k1", "k2", "k3")
+    )
+    for gap in (two - one, three - one, three - two):
+        assert abs(float(gap)) > gap.running_bound()
 
 
 @pytest.mark.parametrize(("estimator", "slope"), [("k1", 1.0), ("k2", 0.5), ("k3", None)])
@@ -150,6 +195,18 @@ def test_slope_of_an_estimator(estimator, slope):
     silent = np.full(1, Dual(0.0, 0.0))
     found = reference.grpo_loss(policy, old, against, silent, None, **knobs)[()].slope
     assert found == (1 - np.exp(-0.5) if slope is None else slope)
+
+
+@pytest.mark.parametrize("ratio", ["token", "sequence"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_a_ratio_that_overflows_is_clipped_where_that_is_the_lesser(ratio, dtype):
+    """A ratio of e^±1000: the clipped term has its value and no gradient, not the gradient NaN."""
+    apart = torch.tensor([[1000.0], [-1000.0]], dtype=dtype, requires_grad=True)
+    zero, gains = torch.zeros_like(apart), torch.tensor([2.0, -4.0], dtype=dtype)
+    knobs = {**KNOBS, "beta": 0.0, "ratio": ratio, "aggregation": "constant", "clip_range": 0.5}
+    loss = fast.grpo_loss(apart, zero, zero, gains, None, **knobs)
+    assert loss.item() == (-3 + 2) / 4
+    assert torch.autograd.grad(loss, apart)[0].tolist() == [[0.0], [0.0]]
 
 
 def test_far_policies_stay_finite_where_they_are():

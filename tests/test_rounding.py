@@ -203,3 +203,8 @@ def test_a_blurred_number_carries_the_rounding_of_its_exponential(stored):
     shift = max(stored, U)
     assert np.exp(x).free_bound() >= np.exp(0.75) * shift
     assert np.exp(x).free_bound() <= 20 * np.exp(0.75) * shift
+
+
+def test_a_decision_of_zero_is_no():
+    assert not reached(tracked(2.0), 1.0)
+    assert reached(tracked(1.0), 2.0)

@@ -20,6 +20,7 @@ from rlverify.fast import tanh_gaussian as fast
 from rlverify.reference import tanh_gaussian as reference
 from rlverify.rounding import PRECISIONS, Tracked, lifted
 from support import *  # noqa: F403 - the contract tests, spread over TOPIC
+from support import SPREADS, assert_rows_are_as_alone, broadcast_policy
 
 TOPIC = "tanh_gaussian"
 HALF = math.log(2 * math.pi) / 2
@@ -88,30 +89,15 @@ def test_far_out_the_slope_of_the_log_density_is_two(size, dtype):
 
 
 LEADING = [(), (1,), (4,), (2, 3)]
-SPREADS = [(), (1,), (3,), "column", "full"]
 
 
 @pytest.mark.parametrize("leading", LEADING, ids=str)
 @pytest.mark.parametrize("spread", SPREADS, ids=str)
 def test_any_leading_axes_and_any_log_std_that_broadcasts(leading, spread):
-    """Both twins give each row what it gets alone, with log σ written out."""
-    shape = (*leading, 3)
-    rng = np.random.default_rng(0)
-    mean, third = rng.normal(size=(2, *shape))
-    log_std = rng.normal(size={"column": (*leading, 1), "full": shape}.get(spread, spread))
-    full = np.broadcast_to(log_std, shape)
+    mean, log_std, third = broadcast_policy(leading, spread)
     for name, last in (("tanh_gaussian_log_prob", "pre_tanh"), ("tanh_gaussian_sample", "normals")):
-        contract = find(name)
         arguments = {"mean": mean, "log_std": log_std, last: third}
-        flat = Case({k: v.reshape(-1, 3) for k, v in {**arguments, "log_std": full}.items()})
-        known = truth(contract, flat, "float64")
-        ours = contract.named(contract.reference(**arguments))
-        theirs = contract.named(contract.fast(**{k: torch.tensor(v) for k, v in arguments.items()}))
-        for output, array in known.value.items():
-            for got in (ours[output], theirs[output].numpy()):
-                assert got.shape == (shape if not contract.axes else leading)
-                away = ratios(got.reshape(array.shape), array, known.allowed[output])
-                assert (away <= 1).all(), (name, output)
+        assert_rows_are_as_alone(name, arguments, leading)
 
 
 def test_density_of_what_was_drawn_is_finite_where_the_action_is_one():

@@ -6,7 +6,6 @@ be exact. It is where the process allows it: its rows must sum to exactly 1.
 
 import ast
 import json
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,9 @@ from jaxtyping import Float
 from rlverify.biasing.situation import Situation
 from rlverify.rationalization import lifted_entries, rational_policy, require_policy
 from rlverify.settings import nearest
-from rlverify.tabular_envs.environments import (
-    chain,
-    cliff,
-    corridor,
-    grid,
-    sentences,
-    two_button_game,
-)
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
-from rlverify.tabular_envs.garnet import garnet
+from rlverify.tabular_envs.registration import BUILDERS
 
-PROCESSES: dict[str, Callable[..., FiniteMDP]] = {
-    item.__name__: item
-    for item in (chain, cliff, corridor, garnet, grid, sentences, two_button_game)
-}
 # two states, a transition that ends; no two rewards are alike and none is 0, so that a
 # mistake in any of them shows, and on it variance falls from baseline to better baseline
 DEFAULT = "garnet(2, 2, 1, seed=22, ending=0.25)"
@@ -50,7 +37,7 @@ def process(written: str) -> FiniteMDP:
         return FiniteMDP.load(written)
     refusal = ValueError(
         f"mdp came as {written!r}, wanted FILE.npz, FILE.json or a process of tabular_envs with "
-        f"its arguments, such as corridor(3); there are {', '.join(sorted(PROCESSES))}."
+        f"its arguments, such as corridor(3); there are {', '.join(sorted(BUILDERS))}."
     )
     try:
         tree = ast.parse(written.strip(), mode="eval").body
@@ -59,15 +46,15 @@ def process(written: str) -> FiniteMDP:
     call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
     if not isinstance(call.func, ast.Name):
         raise refusal
-    if call.func.id not in PROCESSES:
+    if call.func.id not in BUILDERS:
         raise ValueError(
             f"mdp came as {written!r}, but there is no process {call.func.id!r}; "
-            f"{nearest(call.func.id, sorted(PROCESSES))}"
+            f"{nearest(call.func.id, sorted(BUILDERS))}"
         )
     try:
         given = [ast.literal_eval(item) for item in call.args]
         named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
-        return PROCESSES[call.func.id](*given, **named)
+        return BUILDERS[call.func.id](*given, **named)
     except (TypeError, ValueError) as error:
         raise ValueError(f"mdp came as {written!r}, which is refused: {error}") from None
 

@@ -96,7 +96,8 @@ class Assessor:
             for name, leaf in self.reading.leaves(outcome):
                 if leaf is not None and leaf.array is not None:
                     parts[name].append(leaf.array)
-                    found.add(leaf.dtype)
+                    if name not in self.contract.counted:
+                        found.add(leaf.dtype)
         returned = "/".join(sorted(found))
         misuses = (self._misuse(outcome) for outcome in outcomes)
         failure = next((item for item in misuses if item), None) or self._dtype(returned, dtype)

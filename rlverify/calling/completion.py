@@ -5,6 +5,7 @@ each combination is one reading of the call, and whoever judges tries which of t
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,8 +31,12 @@ BUILT_IN: dict[str, tuple[Any, ...]] = {
     "start": (1.0,),
     "end": (0.0,),
 }
+MOST = 48  # readings that are tried
 # what a message shows of the others
-_EXAMPLES = {"gamma": 0.99, "lam": 0.95, "fraction": 0.1, "learning_rate": 3e-4}
+_EXAMPLES = {
+    "gamma": 0.99, "lam": 0.95, "fraction": 0.1, "learning_rate": 3e-4, "max_iterations": 10,
+    "tolerance": 1e-10,
+}  # fmt: skip
 
 
 def built_in_values(arguments: Sequence[Argument]) -> str:
@@ -44,7 +49,7 @@ def built_in_values(arguments: Sequence[Argument]) -> str:
 def completions(declaration: Declaration, arguments: tuple[Argument, ...]) -> list[Declaration]:
     """Return the readings of a call that leaves open what it has built in.
 
-    None where it leaves nothing open, or something that has no usual values.
+    None where it leaves nothing open, something that has no usual values, or too much.
     """
     fixed = dict(declaration.fixed)
     told = [item.source for item in declaration.arguments]
@@ -52,6 +57,8 @@ def completions(declaration: Declaration, arguments: tuple[Argument, ...]) -> li
     if any(name not in BUILT_IN for name in missing):
         return []
     usual = [[(name, value) for value in BUILT_IN[name]] for name in missing]
+    if math.prod(map(len, usual)) > MOST:
+        return []
     return [
         replace(declaration, fixed=(*declaration.fixed, *values), tried=tuple(missing))
         for values in itertools.product(*usual)

@@ -173,6 +173,12 @@ SOURCES: dict[str, Source] = {
     # every case has one range for both sides
     "clip_low": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
     "clip_high": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
+    "group_size": Source(
+        "members of a group, which stand together (group_size)",
+        ("group_ids",),
+        ("group_size",),
+        lambda case: int((case["group_ids"] == case["group_ids"][0]).sum()),
+    ),
     "steps": Source("T", ("rewards",), (), lambda case: int(case["rewards"].shape[0])),
     "batch": Source("B", ("rewards",), (), lambda case: int(case["rewards"].shape[1])),
 }
@@ -202,6 +208,8 @@ def untold(sources: Iterable[str], arguments: tuple[Argument, ...]) -> list[Argu
     open_ = {"next_values", "start_steps", "old_values"}
     if "old_values" in names and "old_values" not in known:
         open_.add("clip_range")
+    if "group_size" in known:
+        known.add("group_ids")
     return [
         item
         for item in arguments
@@ -273,6 +281,11 @@ class Expression:
             changed[name] = None
         elif name == "old_values" and name not in self.tells:
             changed[name] = changed["values"].copy()
+        elif name == "group_ids" and "group_size" in self.tells:
+            # as many groups as there are, if they can be equally large; else a single one
+            groups, samples = len(np.unique(value)), len(value)
+            size = samples // groups if samples % groups == 0 else samples
+            changed[name] = np.arange(samples) // size
         elif item.is_array and item.kind not in ("mask", "legal") and name not in self.tells:
             changed[name] = np.zeros_like(value)
 
@@ -350,6 +363,9 @@ class Expression:
                 found.append("no argument for the value after the last step: judged with zero")
         for item in self.arguments:
             if item.name in self.tells or item.name in self.fixed:
+                continue
+            if item.name == "group_ids" and "group_size" in self.tells:
+                found.append("groups stand together and are equally large: judged on such inputs")
                 continue
             if item.kind == "mask":
                 found.append(f"no argument for {item.name}: every element is real")

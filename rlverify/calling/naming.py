@@ -17,7 +17,8 @@ from rlverify.contract import Argument
 
 # names in the wild, lower case without leading or trailing underscores, by what they mean
 SYNONYMS: dict[str, str] = {
-    "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards",
+    "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards score "
+    "scores",
     "values": "value val vals v vs value_t values_t v_tm1 vpred vpreds v_preds value_preds "
     "value_predictions state_values baseline baselines critic_values old_values newvalue "
     "new_value new_values values_new vf_pred vf_preds vf_prediction y_pred",
@@ -33,7 +34,14 @@ SYNONYMS: dict[str, str] = {
     "b_values rollout_values prev_values",
     "old_log_probs": "old_log_prob old_logp old_logprobs old_logprob logp_old logprobs_old "
     "log_probs_old log_prob_old b_logprobs behaviour_log_probs rollout_log_probs old_lp "
-    "old_action_log_probs",
+    "old_action_log_probs old_per_token_logps old_per_token_logprobs",
+    "reference_log_probs": "ref_log_probs ref_log_prob ref_logprobs ref_logprob ref_logps ref_logp "
+    "ref_per_token_logps ref_per_token_logprobs reference_log_prob reference_logprobs "
+    "reference_logps reference_logp logp_ref log_probs_ref ref_lp",
+    "group_ids": "group_id groups group index uid uids prompt_ids prompt_id prompt_index",
+    "group_size": "num_generations num_samples_per_prompt n_samples_per_prompt rollout_n",
+    "kl_estimator": "kl_type",
+    "ratio": "importance_sampling_level",
     "clip_range": "clip clip_ratio clip_coef clip_eps clip_epsilon clip_param clip_range_vf "
     "cliprange cliprange_value epsilon eps eps_clip vf_clip_param value_clip",
     "kl": "kls kl_divergence kl_div approx_kl divergence d",
@@ -77,6 +85,7 @@ SYNONYMS: dict[str, str] = {
     "q_values": "q qs q_value qvals q_vals qvalue qvalues action_values values",
     "epsilon": "eps exploration_rate",
     "temperature": "temp tau t",
+    "scale": "scale_rewards",
     "std": "stds sigma sigmas scale stddev std_dev action_std",
     "mean": "means mu mus loc m action_mean mean_action running_mean mean_a a_mean",
     "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
@@ -90,7 +99,7 @@ SYNONYMS: dict[str, str] = {
     "log_std_p": "logstd_p log_sigma_p",
     "log_std_q": "logstd_q log_sigma_q",
     "alpha": "alphas a concentration1 concentration_1 con1",
-    "beta": "betas b concentration0 concentration_0 con0",
+    "beta": "betas b concentration0 concentration_0 con0 kl_coef kl_coeff kl_beta",
     "alpha_p": "a_p p_alpha",
     "beta_p": "b_p p_beta",
     "alpha_q": "a_q q_alpha",
@@ -99,7 +108,7 @@ SYNONYMS: dict[str, str] = {
     "std_q": "sigma_q scale_q",
     "log_probs": "log_prob logp logps lp lps logprob logprobs log_pi log_pis logpi new_log_probs "
     "new_log_prob new_logp new_logprobs newlogprob logp_new action_log_probs log_prob_actions "
-    "selected_log_probs logp_a",
+    "selected_log_probs logp_a per_token_logps per_token_logprobs",
     "behaviour_log_probs": "behavior_log_probs behaviour_log_prob behavior_log_prob behaviour_logp "
     "behavior_logp old_log_probs old_log_prob old_logp old_logprobs old_logprob logp_old "
     "logprobs_old log_probs_old mu_log_probs log_mu sampling_log_probs rollout_log_probs",
@@ -127,7 +136,7 @@ SYNONYMS: dict[str, str] = {
     "other_variance": "batch_m2 batch_var batch_variance var_b b_var variance_b var2",
     "x": "batch arr array data samples obs observation observations xs",
     "clip": "clip_range clip_value clip_obs clip_reward clipping clip_observations",
-    "step": "h eps epsilon delta step_size t iteration update",
+    "step": "h eps epsilon delta step_size t iteration update full_step fullstep search_step",
     "steps": "total_steps total duration num_updates",
     "start": "start_e initial",
     "end": "end_e final",
@@ -142,7 +151,25 @@ SYNONYMS: dict[str, str] = {
     "beta2": "b2 beta_2",
     "decay": "alpha rho decay_rate smoothing",
     "max_norm": "max_grad_norm clip_norm maximum clip",
+    "matvec": "a ax f_ax avp f_avp hvp hvp_fn fvp fvp_fn mvp f matmul matvec_fn operator "
+    "linear_operator matrix_vector_product fisher_vector_product hessian_vector_product",
+    "b": "rhs g grad gradient gradients v vec vector loss_grad policy_gradient right",
+    "max_iterations": "nsteps n_steps num_steps cg_iters cg_iter cg_iterations cg_steps maxiter "
+    "max_iter max_iters n_iters num_iters iters iterations n_iterations max_steps cg_max_steps",
+    "tolerance": "residual_tol tol rtol cg_tol residual_tolerance residual_threshold threshold eps",
+    "vector": "v p x vec direction tangent tangents",
+    "gradient": "grad g gradients policy_gradient",
+    "distribution": "dist dist_type policy policy_type action_distribution",
+    "damping": "damp cg_damping damping_coef damping_coeff damping_factor reg_coeff hvp_reg_coeff",
+    "delta": "max_kl kl_clip kl_max kl_bound trust_region radius",
     "reward_gradients": "reward_gradient reward_grads grad_rewards slopes",
+    "cg_iterations": "cg_iters cg_steps cg_iter cg_max_steps max_cg_iter n_cg_steps",
+    "cg_tolerance": "cg_tol cg_residual_tol residual_tol tol",
+    "constraint": "kl kl_fn kl_func get_kl constraint_fn kl_constraint f_kl divergence",
+    "backtrack": "backtrack_coeff backtrack_ratio backtracking_coeff shrink decay alpha",
+    "max_backtracks": "backtrack_iters max_tries line_search_max_iter max_iter n_backtracks",
+    "direction": "search_direction search_dir step_dir stepdir s x",
+    "curvature_product": "hvp fvp product hessian_product hx fx ax fs hs avp",
 }
 # what a word may mean: `mask` is one thing beside token rewards and another beside logits
 _MEANINGS: dict[str, list[str]] = {}

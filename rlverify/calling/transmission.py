@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rlverify.objectives import Polynomial
+from rlverify.objectives import Polynomial, SymmetricMatrix
 
 _ARRAY, _TUPLE, _POLYNOMIAL = "__array__", "__tuple__", "__polynomial__"
+_SYMMETRIC = "__symmetric__"
 _DTYPES = ("float64", "int64", "bool")
 _LIMIT = 2**40  # a length beyond this is not a length
 
@@ -36,6 +37,8 @@ def pack(message: Any) -> bytes:
             return {_TUPLE: [plain(item) for item in value]}
         if isinstance(value, Polynomial):
             return {_POLYNOMIAL: value.terms}
+        if isinstance(value, SymmetricMatrix):
+            return {_SYMMETRIC: value.rows}
         if isinstance(value, np.generic):
             return value.item()
         return value
@@ -57,6 +60,8 @@ def unpack(data: bytes) -> Any:
             return tuple(value[_TUPLE])
         if _POLYNOMIAL in value:
             return _polynomial(value[_POLYNOMIAL])
+        if _SYMMETRIC in value:
+            return _symmetric(value[_SYMMETRIC])
         if _ARRAY not in value:
             return value
         name, shape, offset = value[_ARRAY]
@@ -81,9 +86,17 @@ def _polynomial(terms: Any) -> Polynomial:
     return Polynomial(found)
 
 
+def _symmetric(rows: Any) -> SymmetricMatrix:
+    """Return the matrix of rows read from a message; anything but integers is refused."""
+    found = tuple(tuple(row) for row in rows)
+    if any(type(number) is not int for row in found for number in row):
+        raise ValueError("unpack: a matrix came with something else than integers.")
+    return SymmetricMatrix(found)
+
+
 def sendable(value: Any) -> bool:
-    """Whether an argument can be sent: arrays, numbers, words, None, and objectives as data."""
-    return isinstance(value, Polynomial) or not callable(value)
+    """Whether an argument can be sent: arrays, numbers, words, None, and functions as data."""
+    return isinstance(value, Polynomial | SymmetricMatrix) or not callable(value)
 
 
 def send(stream: BinaryIO, message: Any) -> None:

@@ -4,12 +4,6 @@ from rlverify.citations.record import Citation
 
 ENTRIES = (
     Citation(
-        "E8",
-        "normalised-and-not-used",
-        "computes standardised advantages, and goes on with the raw ones",
-        ("openai/baselines#64",),
-    ),
-    Citation(
         "E10",
         "normalisation-without-eps",
         "divides by the deviation alone: constant advantages become NaN",

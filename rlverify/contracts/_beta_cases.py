@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rlverify.contract import Argument, BadInput, Case
+from rlverify.contracts._refusals import instead
 
 PAIR = (Argument("alpha", "float", "... D"), Argument("beta", "float", "... D"))
 ACTIONS = (*PAIR, Argument("actions", "float", "... D"))
@@ -120,15 +121,6 @@ def good(names: tuple[str, ...]) -> Case:
     return Case(arguments, label="good")
 
 
-def _bad(
-    function: str, name: str, what: str, value: Any, error: type[Exception], message: str
-) -> BadInput:
-    def spoil(case: Case) -> dict[str, Any]:
-        return {name: value}
-
-    return BadInput(f"{name}: {what}", spoil, error, f"{function}: {message}")
-
-
 def refusals(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
     """Return the refusals of a function of Beta parameters and perhaps actions."""
     first, second = names[:2]
@@ -157,4 +149,4 @@ def refusals(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
             ("actions", "a row short", ONES[:1] / 2, ValueError,
              f"actions has shape (1, 3), but {first} has shape (2, 3); they must agree."),
         ]  # fmt: skip
-    return tuple(_bad(function, *entry) for entry in entries)
+    return tuple(instead(function, *entry) for entry in entries)

@@ -1,12 +1,12 @@
 """What the contracts of the topic `categorical` share: arguments, refusals, known bugs."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from rlverify.contract import Argument, BadInput, Case, Convention, Example, KnownBug
 from rlverify.contracts._categorical_cases import flattened, unflattened
+from rlverify.contracts._refusals import instead
 
 TAKEN = ("logits", "actions", "legal")
 ALONE = ("logits", "legal")
@@ -97,12 +97,8 @@ SPOILED: dict[str, tuple[tuple[str, Any, type[Exception], str], ...]] = {
 
 def refusals(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
     """Return the refusals of a function with these arguments."""
-
-    def spoiled(name: str, value: Any) -> Callable[[Case], Mapping[str, Any]]:
-        return lambda case: {name: value}
-
     return tuple(
-        BadInput(f"{name}: {what}", spoiled(name, value), error, f"{function}: {message}")
+        instead(function, name, what, value, error, message)
         for name in names
         for what, value, error, message in SPOILED.get(name, ())
     )

@@ -42,6 +42,7 @@ from rlverify.contracts._categorical_shared import (
     refusals,
     worked,
 )
+from rlverify.contracts._refusals import instead
 from rlverify.fast import categorical as fast
 from rlverify.reference import categorical as reference
 
@@ -116,15 +117,14 @@ SAMPLE = Contract(
 def knob_refusals(function: str, knob: str, wanted: str) -> tuple[BadInput, ...]:
     """Return the refusals of a function of action values and one number."""
     return (
-        BadInput("q_values: a list", lambda case: {"q_values": [1.0]}, TypeError,
-                 f"{function}: q_values came as list, wanted a floating-point array [..., A]."),
-        BadInput("q_values: integers", lambda case: {"q_values": ZEROS.astype(np.int64)},
-                 TypeError, f"{function}: q_values came as dtype int64, wanted a floating-point "
-                 "dtype."),
-        BadInput(f"{knob}: negative", lambda case: {knob: -0.5}, ValueError,
-                 f"{function}: {knob} came as -0.5, wanted {wanted}."),
-        BadInput(f"{knob}: NaN", lambda case: {knob: float("nan")}, ValueError,
-                 f"{function}: {knob} came as nan, wanted {wanted}."),
+        instead(function, "q_values", "a list", [1.0], TypeError,
+                "q_values came as list, wanted a floating-point array [..., A]."),
+        instead(function, "q_values", "integers", ZEROS.astype(np.int64), TypeError,
+                "q_values came as dtype int64, wanted a floating-point dtype."),
+        instead(function, knob, "negative", -0.5, ValueError,
+                f"{knob} came as -0.5, wanted {wanted}."),
+        instead(function, knob, "NaN", float("nan"), ValueError,
+                f"{knob} came as nan, wanted {wanted}."),
     )  # fmt: skip
 
 

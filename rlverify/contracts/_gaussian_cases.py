@@ -7,7 +7,7 @@ that they are exact down to bfloat16.
 A kind of case says what is extreme about it; each law names the kinds it holds on, if not all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rlverify.comparison import round_to
 from rlverify.contract import Argument, BadInput, Case
+from rlverify.contracts._refusals import instead
 
 SHAPES = (
     (1, 1), (1, 2), (2, 1), (1, 3), (3, 1), (2, 2), (3, 2), (2, 3), (4, 2), (4, 3), (5, 2), (2, 4),
@@ -140,17 +141,6 @@ def sized(third: str) -> Callable[[tuple[int, ...]], Case]:
     return make
 
 
-def refusal(
-    function: str, argument: str, name: str, value: Any, error: type[Exception], message: str
-) -> BadInput:
-    """Return the refusal of a value that stands in for a good argument."""
-
-    def spoil(case: Case) -> Mapping[str, Any]:
-        return {argument: value}
-
-    return BadInput(f"{argument}: {name}", spoil, error, f"{function}: {message}")
-
-
 def refusals(function: str, mean: str, log_std: str, last: str) -> tuple[BadInput, ...]:
     """Return the refusals of a function of a mean, a log σ that broadcasts, and a last array."""
     entries: tuple[tuple[str, str, Any, type[Exception], str], ...] = (
@@ -175,18 +165,18 @@ def refusals(function: str, mean: str, log_std: str, last: str) -> tuple[BadInpu
         (last, "flags", np.zeros((2, 3), dtype=bool), TypeError,
          f"{last} came as dtype bool, wanted a floating-point dtype."),
     )  # fmt: skip
-    return tuple(refusal(function, *entry) for entry in entries)
+    return tuple(instead(function, *entry) for entry in entries)
 
 
 def spread_refusals(function: str) -> tuple[BadInput, ...]:
     """Return the refusals of a function of log σ alone."""
     return (
-        refusal(function, "log_std", "a number", 0.5, TypeError,
+        instead(function, "log_std", "a number", 0.5, TypeError,
                 "log_std came as float, wanted a floating-point array [..., D]."),
-        refusal(function, "log_std", "integers", np.zeros(3, dtype=np.int64), TypeError,
+        instead(function, "log_std", "integers", np.zeros(3, dtype=np.int64), TypeError,
                 "log_std came as dtype int64, wanted a floating-point dtype."),
-        refusal(function, "log_std", "no components", np.zeros(()), ValueError,
+        instead(function, "log_std", "no components", np.zeros(()), ValueError,
                 "log_std came with shape (), wanted [..., D]."),
-        refusal(function, "log_std", "empty", np.zeros((2, 0)), ValueError,
+        instead(function, "log_std", "empty", np.zeros((2, 0)), ValueError,
                 "log_std came with shape (2, 0), wanted at least one element."),
     )  # fmt: skip

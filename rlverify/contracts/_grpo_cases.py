@@ -34,7 +34,7 @@ def grouped(draw: st.DrawFn, *, single: bool) -> Case:
     (rewards,) = distinct(rng, (sum(sizes),))
     kind = "plain"
     if single:
-        kind = draw(st.sampled_from(("plain", "plain", "plain", "plain", "equal", "failed")))
+        kind = draw(st.sampled_from(("plain", "plain", "plain", "equal", "failed")))
     if kind == "equal":
         rewards[group_ids == names[0]] = 2.5
     elif kind == "failed":

@@ -19,7 +19,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts._grpo_cases import GROUP_SIZES, grouped, sized_groups
 from rlverify.contracts._grpo_laws import GROUP_LAWS, LEAVE_ONE_OUT_LAWS
-from rlverify.contracts._loss_laws import bad, bad_floats
+from rlverify.contracts._refusals import bad, bad_floats
 from rlverify.fast import grpo as fast
 from rlverify.reference import grpo as reference
 

@@ -1,12 +1,11 @@
-"""Laws, refusals and conventions of the losses that are one number."""
+"""Laws and conventions of the losses that are one number."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
-from rlverify.contract import BadInput, Case, Claim, Convention, Law, Outputs, Subject
+from rlverify.contract import Case, Claim, Convention, Law, Outputs, Subject
 from rlverify.contracts._masks import garbage_law, mask_of
 from rlverify.contracts._recordings import equals_exactly, same
 
@@ -188,38 +187,4 @@ def mean_conventions(array: str, result: str) -> tuple[Convention, ...]:
             "    means = [sum(row) / len(row) for row in rows.values()]\n"
             f"    return scalar({sign}sum(means) / len(means), {array})",
         ),
-    )  # fmt: skip
-
-
-def bad(
-    function: str, argument: str, name: str, spoil: Callable[[Any], Any],
-    error: type[Exception], message: str,
-) -> BadInput:  # fmt: skip
-    """Return one refusal: an argument, spoiled, and the message after the function's name."""
-
-    def changes(case: Case) -> Mapping[str, Any]:
-        return {argument: spoil(case[argument])}
-
-    return BadInput(f"{argument}: {name}", changes, error, f"{function}: {message}")
-
-
-def bad_masks(function: str, array: str) -> tuple[BadInput, ...]:
-    """Return the refusals of masks beside an array [2, 3]."""
-    return (
-        bad(function, "mask", "numbers", lambda _: np.ones((2, 3)), TypeError,
-            "mask came as dtype float64, wanted bool."),
-        bad(function, "mask", "nothing real", lambda _: np.zeros((2, 3), dtype=bool), ValueError,
-            "mask came without a True element, wanted at least one real one."),
-        bad(function, "mask", "transposed", lambda _: np.ones((3, 2), dtype=bool), ValueError,
-            f"mask has shape (3, 2), but {array} has shape (2, 3); they must agree."),
-    )  # fmt: skip
-
-
-def bad_floats(function: str, array: str, axes: str) -> tuple[BadInput, ...]:
-    """Return the refusals of the first array of a function."""
-    return (
-        bad(function, array, "a list", np.ndarray.tolist, TypeError,
-            f"{array} came as list, wanted a floating-point array {axes}."),
-        bad(function, array, "integers", lambda x: x.astype(np.int64), TypeError,
-            f"{array} came as dtype int64, wanted a floating-point dtype."),
     )  # fmt: skip

@@ -3,14 +3,13 @@
 It belongs to the topic `advantages`; it stands here so that each file fits a sitting.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from rlverify.contract import (
     Argument,
-    BadInput,
     Case,
     Claim,
     Contract,
@@ -22,6 +21,7 @@ from rlverify.contract import (
     Subject,
 )
 from rlverify.contracts._recordings import exact, same
+from rlverify.contracts._refusals import instead
 from rlverify.fast import advantages as fast
 from rlverify.inputs import long_samples, samples
 from rlverify.reference import advantages as reference
@@ -105,15 +105,6 @@ def unspecified_where_masked(array: str) -> Convention:
     )  # fmt: skip
 
 
-def bad_value(
-    function: str, argument: str, name: str, value: Any, error: type[Exception], message: str
-) -> BadInput:
-    def spoil(case: Case) -> Mapping[str, Any]:
-        return {argument: value}
-
-    return BadInput(f"{argument}: {name}", spoil, error, f"{function}: {message}")
-
-
 # --- laws of normalize_advantages ----------------------------------------------------------------
 
 
@@ -148,7 +139,7 @@ def check_constant(subject: Subject, case: Case) -> Iterable[Claim]:
 
 ZEROS = np.zeros((2, 3))
 NORMALIZE_BAD = tuple(
-    bad_value("normalize_advantages", *entry)
+    instead("normalize_advantages", *entry)
     for entry in (
         ("advantages", "a list", [1.0], TypeError,
          "advantages came as list, wanted a floating-point array [...]."),

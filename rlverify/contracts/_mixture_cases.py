@@ -13,6 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rlverify.contract import Argument, BadInput, Case
+from rlverify.contracts._refusals import instead
 
 MIXTURE = (
     Argument("logits", "float", "... K"),
@@ -155,17 +156,6 @@ GOOD_LINES = Case(
 )
 
 
-def bad(
-    function: str, name: str, what: str, value: Any, error: type[Exception], message: str
-) -> BadInput:
-    """Return one refusal."""
-
-    def spoil(case: Case) -> dict[str, Any]:
-        return {name: value}
-
-    return BadInput(f"{name}: {what}", spoil, error, f"{function}: {message}")
-
-
 def in_the_plane(function: str, mean: str, log_std: str) -> BadInput:
     """Return the refusal of actions of two dimensions, where only a line is integrated over."""
     plane = np.zeros((2, 3, 2))
@@ -204,4 +194,4 @@ def refusals(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
             ("uniforms", "not a number", np.array([np.nan, 0.5]), ValueError,
              "uniforms came with an element outside [0, 1]."),
         ]  # fmt: skip
-    return tuple(bad(function, *entry) for entry in entries)
+    return tuple(instead(function, *entry) for entry in entries)

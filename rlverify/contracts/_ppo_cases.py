@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from rlverify.contract import BadInput, Case, Claim, Convention, KnownBug, Law, Subject
 from rlverify.contracts._loss_cases import MASKS, SIZES, drawn_mask
-from rlverify.contracts._loss_laws import bad, reduction
+from rlverify.contracts._loss_laws import reduction
 from rlverify.contracts._masks import garbage_law, mask_of, padded, with_arrays
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad
 from rlverify.inputs import GARBAGE, distinct
 
 __all__ = ["SIZES"]

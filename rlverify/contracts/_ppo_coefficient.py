@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rlverify.contract import Argument, Case, Claim, Contract, Example, KnownBug, Law, Subject
-from rlverify.contracts._loss_laws import bad, bad_floats
 from rlverify.contracts._ppo_cases import SIZES, bad_arrays
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad, bad_floats
 from rlverify.fast import ppo as fast
 from rlverify.inputs import distinct
 from rlverify.reference import ppo as reference

@@ -18,7 +18,6 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad, bad_floats, bad_masks
 from rlverify.contracts._masks import mask_of
 from rlverify.contracts._measured import exactly
 from rlverify.contracts._ppo_cases import (
@@ -39,6 +38,7 @@ from rlverify.contracts._ppo_cases import (
     value_cases,
 )
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.fast import ppo as fast
 from rlverify.reference import ppo as reference
 

@@ -20,7 +20,7 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad_floats, bad_masks, number
+from rlverify.contracts._loss_laws import number
 from rlverify.contracts._masks import mask_of
 from rlverify.contracts._ppo_cases import (
     FREE,
@@ -36,6 +36,7 @@ from rlverify.contracts._ppo_cases import (
     value_cases,
 )
 from rlverify.contracts._recordings import equals_exactly
+from rlverify.contracts._refusals import bad_floats, bad_masks
 from rlverify.fast import ppo as fast
 from rlverify.reference import ppo as reference
 

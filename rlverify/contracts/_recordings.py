@@ -1,12 +1,14 @@
 """What the contracts of all functions on recordings `[T, B]` share: laws and refusals."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from rlverify.contract import Argument, BadInput, Case, Claim, Law, Outputs, Subject
+from rlverify.contracts._refusals import bad
 from rlverify.inputs import cut_of
 
 ARGUMENTS = {
@@ -267,71 +269,63 @@ def base_case(names: tuple[str, ...]) -> Case:
 
 def bad_inputs(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
     """Return the refusals of a function on recordings."""
-
-    def bad(
-        name: str, argument: str, spoil: Callable[[Any], Any], error: type[Exception], message: str
-    ) -> BadInput:
-        def changes(case: Case) -> Mapping[str, Any]:
-            return {argument: spoil(case[argument])}
-
-        return BadInput(f"{argument}: {name}", changes, error, f"{function}: {message}")
-
+    refused = functools.partial(bad, function)
     entries = [
-        bad(
-            "a list", "rewards", np.ndarray.tolist, TypeError,
+        refused(
+            "rewards", "a list", np.ndarray.tolist, TypeError,
             "rewards came as list, wanted a floating-point array [T, B].",
         ),
-        bad(
-            "no batch axis", "rewards", lambda x: x[:, 0], ValueError,
+        refused(
+            "rewards", "no batch axis", lambda x: x[:, 0], ValueError,
             "rewards came with shape (3,), wanted [T, B]; "
             "for a single trajectory pass rewards[:, None].",
         ),
-        bad(
-            "integers", "rewards", lambda x: x.astype(np.int64), TypeError,
+        refused(
+            "rewards", "integers", lambda x: x.astype(np.int64), TypeError,
             "rewards came as dtype int64, wanted a floating-point dtype.",
         ),
-        bad(
-            "empty", "rewards", lambda x: x[:0], ValueError,
+        refused(
+            "rewards", "empty", lambda x: x[:0], ValueError,
             "rewards came with shape (0, 2), wanted at least one element.",
         ),
-        bad(
-            "numbers for flags", "terminated", lambda x: x.astype(np.float64), TypeError,
+        refused(
+            "terminated", "numbers for flags", lambda x: x.astype(np.float64), TypeError,
             "terminated came as dtype float64, wanted bool.",
         ),
-        bad(
-            "None", "terminated", lambda x: None, TypeError,
+        refused(
+            "terminated", "None", lambda x: None, TypeError,
             "terminated came as NoneType, wanted a boolean array [T, B].",
         ),
-        bad(
-            "one step short", "next_values", lambda x: x[:-1], ValueError,
+        refused(
+            "next_values", "one step short", lambda x: x[:-1], ValueError,
             "next_values has shape (2, 2), but rewards has shape (3, 2); they must agree.",
         ),
-        bad(
-            "above 1", "gamma", lambda x: 1.5, ValueError,
+        refused(
+            "gamma", "above 1", lambda x: 1.5, ValueError,
             "gamma came as 1.5, wanted a number in [0, 1].",
         ),
-        bad(
-            "NaN", "gamma", lambda x: float("nan"), ValueError,
+        refused(
+            "gamma", "NaN", lambda x: float("nan"), ValueError,
             "gamma came as nan, wanted a number in [0, 1].",
         ),
-        bad(
-            "text", "gamma", str, TypeError,
+        refused(
+            "gamma", "text", str, TypeError,
             "gamma came as str, wanted a number in [0, 1] or an array [T, B].",
         ),
-        bad(
-            "one discount a column", "gamma", lambda x: np.full((1, 2), 0.5), ValueError,
+        refused(
+            "gamma", "one discount a column", lambda x: np.full((1, 2), 0.5), ValueError,
             "gamma has shape (1, 2), but rewards has shape (3, 2); they must agree.",
         ),
-        bad(
-            "an element above 1", "gamma", lambda x: np.full((3, 2), 1.5), ValueError,
+        refused(
+            "gamma", "an element above 1", lambda x: np.full((3, 2), 1.5), ValueError,
             "gamma came with an element outside [0, 1].",
         ),
     ]  # fmt: skip
     if "values" in names:
         entries.append(
-            bad(
-                "one row for all steps",
+            refused(
                 "values",
+                "one row for all steps",
                 lambda x: x[:1],
                 ValueError,
                 "values has shape (1, 2), but rewards has shape (3, 2); they must agree.",
@@ -339,9 +333,9 @@ def bad_inputs(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
         )
     if "truncated" in names:
         entries.append(
-            bad(
-                "transposed",
+            refused(
                 "truncated",
+                "transposed",
                 lambda x: x.T,
                 ValueError,
                 "truncated has shape (2, 3), but rewards has shape (3, 2); they must agree.",
@@ -349,20 +343,21 @@ def bad_inputs(function: str, names: tuple[str, ...]) -> tuple[BadInput, ...]:
         )
     if "lam" in names:
         entries += [
-            bad(
-                "below 0", "lam", lambda x: -0.1, ValueError,
+            refused(
+                "lam", "below 0", lambda x: -0.1, ValueError,
                 "lam came as -0.1, wanted a number in [0, 1].",
             ),
-            bad(
-                "True", "lam", lambda x: True, TypeError,
+            refused(
+                "lam", "True", lambda x: True, TypeError,
                 "lam came as bool, wanted a number in [0, 1].",
             ),
         ]  # fmt: skip
     if "n" in names:
         entries += [
-            bad("zero", "n", lambda x: 0, ValueError,
-                "n came as 0, wanted an integer of at least 1."),
-            bad("a float", "n", lambda x: 2.0, TypeError, "n came as float, wanted an integer."),
+            refused("n", "zero", lambda x: 0, ValueError,
+                    "n came as 0, wanted an integer of at least 1."),
+            refused("n", "a float", lambda x: 2.0, TypeError,
+                    "n came as float, wanted an integer."),
         ]  # fmt: skip
     return tuple(entries)
 

@@ -22,7 +22,6 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad, bad_floats
 from rlverify.contracts._recordings import (
     discounts,
     equals_exactly,
@@ -33,6 +32,7 @@ from rlverify.contracts._recordings import (
     transposed_back,
     window,
 )
+from rlverify.contracts._refusals import bad, bad_floats
 from rlverify.fast import score_function as fast
 from rlverify.inputs import recordings
 from rlverify.reference import score_function as reference

@@ -21,7 +21,6 @@ from rlverify.contract import (
 )
 from rlverify.contracts._masks import (
     ZEROS,
-    bad_value,
     garbage_law,
     mask_of,
     padding_law,
@@ -29,6 +28,7 @@ from rlverify.contracts._masks import (
     with_arrays,
 )
 from rlverify.contracts._recordings import equals_exactly, exact, same, transposed, transposed_back
+from rlverify.contracts._refusals import instead
 from rlverify.fast import advantages as fast
 from rlverify.inputs import long_sequences, token_sequences
 from rlverify.reference import advantages as reference
@@ -170,7 +170,7 @@ SEQUENCE_BUGS = (
 
 
 SEQUENCE_BAD = tuple(
-    bad_value("sequence_gae", *entry)
+    instead("sequence_gae", *entry)
     for entry in (
         ("rewards", "no batch axis", ZEROS[0], ValueError,
          "rewards came with shape (3,), wanted [B, L]; for a single sequence pass "

@@ -38,7 +38,7 @@ from rlverify.contracts._baseline_laws import (
     sized_visits,
     visits,
 )
-from rlverify.contracts._loss_laws import bad
+from rlverify.contracts._refusals import bad
 from rlverify.fast import baselines as fast
 from rlverify.reference import baselines as reference
 

@@ -1,10 +1,6 @@
 """Contracts of the topic `beta`: the Beta policy on bounded actions."""
 
-from typing import Any
-
-import numpy as np
-
-from rlverify.contract import Case, Contract, Convention, Example, KnownBug
+from rlverify.contract import Contract, Convention, Example, KnownBug
 from rlverify.contracts._beta_cases import (
     ACTIONS,
     PAIR,
@@ -23,6 +19,7 @@ from rlverify.contracts._beta_laws import (
     SCORE_LAWS,
 )
 from rlverify.fast import beta as fast
+from rlverify.inputs import worked
 from rlverify.reference import beta as reference
 
 SIZES = ((8, 3), (256, 6), (4096, 6), (65536, 6))
@@ -150,12 +147,6 @@ TEXTBOOK_FISHER = textbook(
 # --- contracts -----------------------------------------------------------------------------------
 
 
-def worked(**arguments: Any) -> Case:
-    """Return the case of an example worked by hand."""
-    arrays = {name: np.array(value, dtype=float) for name, value in arguments.items()}
-    return Case(arrays, "free", "worked by hand")
-
-
 LOG_PROB_CONTRACT = Contract(
     name="beta_log_prob",
     topic="beta",
@@ -170,7 +161,7 @@ LOG_PROB_CONTRACT = Contract(
     examples=(
         Example(
             "the densities 1, 2x at ½ and 2(1−x) at ½",
-            worked(alpha=[[1, 2, 1]], beta=[[1, 1, 2]], actions=[[0.25, 0.5, 0.5]]),
+            worked("free", alpha=[[1, 2, 1]], beta=[[1, 1, 2]], actions=[[0.25, 0.5, 0.5]]),
             {"log_prob": ["0"]},
         ),
     ),
@@ -218,7 +209,9 @@ ENTROPY_CONTRACT = Contract(
     axes=("...",),
     inputs=policies(POLICY),
     examples=(
-        Example("uniform actions", worked(alpha=[[1, 1]], beta=[[1, 1]]), {"entropy": ["0"]}),
+        Example(
+            "uniform actions", worked("free", alpha=[[1, 1]], beta=[[1, 1]]), {"entropy": ["0"]}
+        ),
     ),
     laws=ENTROPY_LAWS,
     gradient_judged=True,
@@ -245,7 +238,9 @@ KL_CONTRACT = Contract(
     examples=(
         Example(
             "a policy and itself",
-            worked(alpha_p=[[3, 0.5]], beta_p=[[2, 40]], alpha_q=[[3, 0.5]], beta_q=[[2, 40]]),
+            worked(
+                "free", alpha_p=[[3, 0.5]], beta_p=[[2, 40]], alpha_q=[[3, 0.5]], beta_q=[[2, 40]]
+            ),
             {"kl": ["0"]},
         ),
     ),

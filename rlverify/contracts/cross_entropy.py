@@ -18,9 +18,9 @@ from rlverify.contract import (
     Subject,
 )
 from rlverify.contracts._loss_cases import MASKS, STEP_SHAPES, STEP_SIZES, drawn_mask
-from rlverify.contracts._loss_laws import bad, bad_masks
 from rlverify.contracts._masks import garbage_law, mask_of
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad, bad_masks
 from rlverify.fast import cross_entropy as fast
 from rlverify.inputs import GARBAGE, distinct
 from rlverify.reference import cross_entropy as reference

@@ -4,7 +4,8 @@ The objectives are polynomials (`rlverify.objectives`): exact on fractions, so t
 difference is itself an exact polynomial in the step.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -24,6 +25,7 @@ from rlverify.contract import (
     Subject,
 )
 from rlverify.contracts._recordings import equals_exactly, exact, same
+from rlverify.contracts._refusals import instead
 from rlverify.fast import finite_difference as fast
 from rlverify.inputs import distinct
 from rlverify.objectives import Counted, Polynomial, taylor
@@ -187,13 +189,7 @@ def sides_exchanged(objective: Objective, parameters: np.ndarray, *, step: float
 
 def bad_inputs(function: str) -> tuple[BadInput, ...]:
     """Return the refusals of a difference."""
-
-    def bad(argument: str, name: str, value: Any, error: type[Exception], text: str) -> BadInput:
-        def spoil(case: Case) -> Mapping[str, Any]:
-            return {argument: value}
-
-        return BadInput(f"{argument}: {name}", spoil, error, f"{function}: {text}")
-
+    bad = functools.partial(instead, function)
     return (
         bad("objective", "a number", 3, TypeError, "objective came as int, wanted a function."),
         bad("objective", "returns an array", lambda x: x, ValueError,

@@ -30,6 +30,7 @@ from rlverify.contracts._gaussian_laws import (
     sample_laws,
 )
 from rlverify.fast import gaussian as fast
+from rlverify.inputs import worked
 from rlverify.reference import gaussian as reference
 
 ACTIONS = (*POLICY, Argument("actions", "float", "... D"))
@@ -130,12 +131,6 @@ def _with_variance(mean: Any, log_std: Any, actions: Any) -> Any:
 # --- contracts -----------------------------------------------------------------------------------
 
 
-def worked(**arguments: Any) -> Case:
-    """Return the case of an example worked by hand."""
-    arrays = {name: np.array(value, dtype=float) for name, value in arguments.items()}
-    return Case(arrays, "near", "worked by hand")
-
-
 LOG_PROB_CONTRACT = Contract(
     name="gaussian_log_prob",
     topic="gaussian",
@@ -179,7 +174,7 @@ SCORE_CONTRACT = Contract(
     examples=(
         Example(
             "three deviations of 1, and a half of one",
-            worked(mean=[[1.0, 2.0]], log_std=[0.0, 0.0], actions=[[4.0, 1.5]]),
+            worked("near", mean=[[1.0, 2.0]], log_std=[0.0, 0.0], actions=[[4.0, 1.5]]),
             {"mean": [["3", "-1/2"]], "log_std": [["8", "-3/4"]]},
         ),
     ),
@@ -234,7 +229,8 @@ KL_CONTRACT = Contract(
         Example(
             "equal deviations of 1: half the squared distance",
             worked(
-                mean_p=[[1.0, 2.0]], log_std_p=[0.0, 0.0], mean_q=[[4.0, 1.0]], log_std_q=[0.0, 0.0]
+                "near", mean_p=[[1.0, 2.0]], log_std_p=[0.0, 0.0], mean_q=[[4.0, 1.0]],
+                log_std_q=[0.0, 0.0],
             ),
             {"kl": ["5"]},
         ),
@@ -280,7 +276,7 @@ FISHER_CONTRACT = Contract(
     examples=(
         Example(
             "deviations of 1",
-            worked(log_std=[[0.0, 0.0, 0.0]]),
+            worked("near", log_std=[[0.0, 0.0, 0.0]]),
             {"mean": [["1", "1", "1"]], "log_std": [["2", "2", "2"]]},
         ),
     ),
@@ -306,7 +302,7 @@ SAMPLE_CONTRACT = Contract(
     examples=(
         Example(
             "deviations of 1",
-            worked(mean=[[5.0, 7.0]], log_std=[0.0, 0.0], normals=[[-1.0, 2.0]]),
+            worked("near", mean=[[5.0, 7.0]], log_std=[0.0, 0.0], normals=[[-1.0, 2.0]]),
             {"actions": [["4", "9"]]},
         ),
     ),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from rlverify.contract import Case, Contract, Convention, Equivalent, Example, KnownBug
+from rlverify.contract import Contract, Convention, Equivalent, Example, KnownBug
 from rlverify.contracts._mixture_cases import (
     ACTING,
     DRAWING,
@@ -13,7 +13,6 @@ from rlverify.contracts._mixture_cases import (
     GOOD_LINES,
     MIXTURE,
     TWO,
-    bad,
     entropy_cases,
     good,
     in_the_plane,
@@ -29,7 +28,9 @@ from rlverify.contracts._mixture_laws import (
     SAMPLE_LAWS,
     SCORE_LAWS,
 )
+from rlverify.contracts._refusals import instead
 from rlverify.fast import gaussian_mixture as fast
+from rlverify.inputs import worked
 from rlverify.reference import gaussian_mixture as reference
 
 SIZES = ((4, 3, 2), (64, 5, 6), (1024, 5, 6), (16384, 5, 6))
@@ -112,12 +113,6 @@ def _normalised_last(logits: Any, mean: Any, log_std: Any, actions: Any) -> Any:
 # --- contracts -----------------------------------------------------------------------------------
 
 
-def worked(**arguments: object) -> Case:
-    """Return the case of an example worked by hand."""
-    arrays = {name: np.array(value, dtype=float) for name, value in arguments.items()}
-    return Case(arrays, "near", "worked by hand")
-
-
 LOG_PROB_CONTRACT = Contract(
     name="gaussian_mixture_log_prob",
     topic="gaussian_mixture",
@@ -162,7 +157,7 @@ SCORE_CONTRACT = Contract(
     examples=(
         Example(
             "two components at one place, one deviation of 1 below the action",
-            worked(logits=[[0, 0]], mean=[[[1], [1]]], log_std=[[[0], [0]]], actions=[[3]]),
+            worked("near", logits=[[0, 0]], mean=[[[1], [1]]], log_std=[[[0], [0]]], actions=[[3]]),
             {"logits": [["0", "0"]], "mean": [[["1"], ["1"]]], "log_std": [[["3/2"], ["3/2"]]]},
         ),
     ),
@@ -190,7 +185,7 @@ SAMPLE_CONTRACT = Contract(
         Example(
             "three quarters pick the second of two",
             worked(
-                logits=[[0, 0]], mean=[[[3], [5]]], log_std=[[[0], [0]]], uniforms=[0.75],
+                "near", logits=[[0, 0]], mean=[[[3], [5]]], log_std=[[[0], [0]]], uniforms=[0.75],
                 normals=[[2]],
             ),
             {"actions": [["7"]]},
@@ -222,7 +217,7 @@ ENTROPY_CONTRACT = Contract(
     gradients=(),
     known_bugs=ENTROPY_BUGS,
     bad_inputs=(
-        bad("gaussian_mixture_entropy", "mean", "wider", np.zeros((2, 3, 2)), ValueError,
+        instead("gaussian_mixture_entropy", "mean", "wider", np.zeros((2, 3, 2)), ValueError,
             "log_std has shape (2, 3, 1), but mean has shape (2, 3, 2); they must agree."),
         in_the_plane("gaussian_mixture_entropy", "mean", "log_std"),
     ),
@@ -249,8 +244,9 @@ KL_CONTRACT = Contract(
     known_bugs=KL_BUGS,
     conventions=(REVERSED,),
     bad_inputs=(
-        bad("gaussian_mixture_kl", "mean_q", "a component more", np.zeros((2, 3, 1)), ValueError,
-            "mean_q has shape (2, 3, 1), but logits_q has shape (2, 2); they must agree."),
+        instead("gaussian_mixture_kl", "mean_q", "a component more", np.zeros((2, 3, 1)),
+                ValueError,
+                "mean_q has shape (2, 3, 1), but logits_q has shape (2, 2); they must agree."),
     ),
     sizes=SIZES,
     exact=False,

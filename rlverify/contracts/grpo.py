@@ -15,7 +15,7 @@ from rlverify.contract import (
 from rlverify.contracts._grpo_cases import TOKEN_SIZES, penalized, sized_tokens, token_losses
 from rlverify.contracts._grpo_groups import GROUP_CONTRACT, LEAVE_ONE_OUT_CONTRACT
 from rlverify.contracts._grpo_laws import LOSS_LAWS, REWARD_LAWS
-from rlverify.contracts._loss_laws import bad, bad_floats, bad_masks
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.fast import grpo as fast
 from rlverify.reference import grpo as reference
 
@@ -228,6 +228,7 @@ LOSS_CONTRACT = Contract(
     laws=LOSS_LAWS,
     gradient_judged=True,
     gradients=("log_probs",),
+    handed_over=("old_log_probs", "reference_log_probs", "advantages"),
     known_bugs=LOSS_BUGS,
     conventions=(
         Convention("sign", "objective", "the objective to maximise, not the loss to minimise",

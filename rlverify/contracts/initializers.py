@@ -17,9 +17,9 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad
 from rlverify.contracts._measured import exactly, measured, vanishes
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad
 from rlverify.fast import initializers as fast
 from rlverify.inputs import distinct
 from rlverify.reference import initializers as reference

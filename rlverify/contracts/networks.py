@@ -18,6 +18,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts._network_cases import layers_of, network, perceptrons
 from rlverify.contracts._network_laws import BACKWARD_LAWS, FORWARD_LAWS, JVP_LAWS
+from rlverify.contracts._refusals import instead
 from rlverify.fast import networks as fast
 from rlverify.reference import networks as reference
 
@@ -70,15 +71,6 @@ def good_case(extra: str) -> Case:
     return Case(dict(case.arguments), case.kind)
 
 
-def bad(function: str, argument: str, name: str, value: Any, error: type, text: str) -> BadInput:
-    """Return a spoiled argument and its refusal."""
-
-    def spoil(case: Case) -> Mapping[str, Any]:
-        return {argument: value}
-
-    return BadInput(f"{argument}: {name}", spoil, error, f"{function}: {text}")
-
-
 def bad_inputs(function: str, extra: str) -> tuple[BadInput, ...]:
     """Return the refusals of a pass; the good case has P = 29."""
     entries: list[tuple[Any, ...]] = [
@@ -114,7 +106,7 @@ def bad_inputs(function: str, extra: str) -> tuple[BadInput, ...]:
             ("tangents", "another length", np.zeros(28), ValueError,
              "tangents has shape (28,), but parameters has shape (29,); they must agree."),
         )  # fmt: skip
-    return tuple(bad(function, *entry) for entry in entries)
+    return tuple(instead(function, *entry) for entry in entries)
 
 
 # --- known bugs ----------------------------------------------------------------------------------

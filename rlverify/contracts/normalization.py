@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from rlverify.contract import Argument, BadInput, Case, Contract, Convention, Example, KnownBug
-from rlverify.contracts._loss_laws import bad
 from rlverify.contracts._moment_cases import (
     MERGE_SIZES,
     MOMENT_SIZES,
@@ -20,6 +19,7 @@ from rlverify.contracts._moment_cases import (
     updates,
 )
 from rlverify.contracts._moment_laws import MERGE_LAWS, NORMALIZE_LAWS, SCALE_LAWS, UPDATE_LAWS
+from rlverify.contracts._refusals import bad
 from rlverify.fast import normalization as fast
 from rlverify.reference import normalization as reference
 

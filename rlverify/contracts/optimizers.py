@@ -14,7 +14,7 @@ from rlverify.contract import (
     Law,
 )
 from rlverify.contracts import _optimizer_laws as laws
-from rlverify.contracts._loss_laws import bad
+from rlverify.contracts._refusals import bad
 from rlverify.fast import optimizers as fast
 from rlverify.reference import optimizers as reference
 

@@ -1,16 +1,14 @@
 """Contract of the topic `pathwise`: the reparameterised gradient of a Gaussian sample."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from rlverify.contract import (
     Argument,
-    BadInput,
     Case,
     Claim,
     Contract,
@@ -21,11 +19,10 @@ from rlverify.contract import (
     Subject,
 )
 from rlverify.contracts._recordings import equals_exactly, exact, same
+from rlverify.contracts._refusals import instead
 from rlverify.fast import pathwise as fast
 from rlverify.inputs import distinct
 from rlverify.reference import pathwise as reference
-
-SAMPLED = ("normals", "reward_gradients")
 
 # --- inputs --------------------------------------------------------------------------------------
 
@@ -183,15 +180,6 @@ BAD = (
 )  # fmt: skip
 
 
-def bad(argument: str, name: str, value: Any, error: type[Exception], text: str) -> BadInput:
-    """Return a spoiled argument and its refusal."""
-
-    def spoil(case: Case) -> Mapping[str, Any]:
-        return {argument: value}
-
-    return BadInput(f"{argument}: {name}", spoil, error, f"gaussian_pathwise_gradient: {text}")
-
-
 # --- contract ------------------------------------------------------------------------------------
 
 CONTRACT = Contract(
@@ -232,7 +220,7 @@ CONTRACT = Contract(
             "from the action", "σ |ε| is the distance of the action from its mean", from_the_action
         ),
     ),
-    bad_inputs=tuple(bad(*entry) for entry in BAD),
+    bad_inputs=tuple(instead("gaussian_pathwise_gradient", *entry) for entry in BAD),
     sizes=((8, 4), (4096, 6), (262144, 6)),
     exact=False,
     good=Case(

@@ -16,7 +16,6 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad, bad_floats, bad_masks
 from rlverify.contracts._masks import mask_of
 from rlverify.contracts._ppo_cases import (
     FREE,
@@ -38,6 +37,7 @@ from rlverify.contracts._ppo_coefficient import ADAPT_CONTRACT
 from rlverify.contracts._ppo_measures import MEASURES
 from rlverify.contracts._ppo_values import VALUE_CONTRACT
 from rlverify.contracts._recordings import same
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.fast import ppo as fast
 from rlverify.reference import ppo as reference
 

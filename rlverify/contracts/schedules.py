@@ -20,8 +20,8 @@ from rlverify.contract import (
     Law,
     Subject,
 )
-from rlverify.contracts._loss_laws import bad
 from rlverify.contracts._recordings import equals_exactly, exact
+from rlverify.contracts._refusals import bad
 from rlverify.fast import schedules as fast
 from rlverify.reference import schedules as reference
 

@@ -28,9 +28,6 @@ from rlverify.contracts._loss_cases import (
 from rlverify.contracts._loss_laws import (
     STEP_CONVENTIONS,
     STEP_LAWS,
-    bad,
-    bad_floats,
-    bad_masks,
     check_additive,
     mean_conventions,
     mean_laws,
@@ -39,6 +36,7 @@ from rlverify.contracts._loss_laws import (
 )
 from rlverify.contracts._masks import mask_of
 from rlverify.contracts._recordings import equals_exactly, same
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.contracts._reinforce import REINFORCE_CONTRACT
 from rlverify.fast import score_function as fast
 from rlverify.reference import score_function as reference

@@ -1,0 +1,138 @@
+"""Whole updates of REINFORCE in PyTorch: one gradient over a batch of steps, and a step of Adam.
+
+A batch is N steps of any number of episodes, flat: inputs, actions, and one weight a step, as
+`reinforce_weights` makes it (a return, to go or whole) with whatever baseline was subtracted. All
+of it is constant during the update; what moves is one vector of parameters (the policy's network,
+then log σ where the policy is Gaussian) and Adam's moments. There is no critic and no old policy.
+
+The identity to remember: the gradient of −mean w log π is −mean w ∇log π, so a constant taken off
+all weights changes it by a multiple of the mean score, which is 0 in expectation. It is in closed
+form; half precision is widened once, and the results are rounded once, at the end.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+
+from rlverify.errors import Arguments
+from rlverify.fast._states import below_one
+from rlverify.fast._updates import Trace, constants, policy_gradient, untraced
+from rlverify.fast.optimizers import adam
+from rlverify.refusals import policy_and_critic
+
+
+class ReinforceUpdate(NamedTuple):
+    """What an update made of the policy's parameters and Adam's state.
+
+    Attributes:
+        parameters: of the policy.
+        first: Adam's first moment.
+        second: Adam's second moment.
+        count: steps of Adam ever taken, this one included.
+    """
+
+    parameters: Float[torch.Tensor, "P"]
+    first: Float[torch.Tensor, "P"]
+    second: Float[torch.Tensor, "P"]
+    # shadows `tuple.count`; the field is named as the argument that it is passed on to
+    count: Float[torch.Tensor, ""]  # type: ignore[assignment]
+
+
+def reinforce_update(
+    parameters: Float[torch.Tensor, "P"],
+    inputs: Float[torch.Tensor, "N I"],
+    actions: Int[torch.Tensor, "N"] | Float[torch.Tensor, "N D"],
+    weights: Float[torch.Tensor, "N"],
+    first: Float[torch.Tensor, "P"],
+    second: Float[torch.Tensor, "P"],
+    *,
+    count: int,
+    sizes: tuple[int, ...],
+    activation: str,
+    distribution: str,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    trace: Trace | None = None,
+) -> ReinforceUpdate:
+    """One update of REINFORCE, from weighted steps to the next policy.
+
+        g = −(1/N) Σᵢ wᵢ ∇log π(aᵢ|sᵢ)        θ ← Adam(θ, g)
+
+    Source: Williams 1992, Machine Learning 8, eq. 11 (the gradient of an episode); Kingma and Ba
+    2015, arXiv:1412.6980, algorithm 1 (the step).
+    Ours: a mean over steps, not a sum over those of an episode: with episodes that differ in
+    length the two differ by a factor that depends on them (`rlverify bias --family grpo`).
+
+    Args:
+        parameters: the policy's network, then log σ [D] if the distribution is Gaussian.
+        inputs: one step a row.
+        actions: what was done: integers [N], or [N, D] for a Gaussian policy.
+        weights: w, what each log-probability is multiplied by.
+        first: Adam's first moment; 0 before the first update.
+        second: Adam's second moment; 0 before the first update.
+        count: steps of Adam ever taken before.
+        sizes: widths of the layers of the network.
+        activation: `"tanh"` or `"relu"`.
+        distribution: `"categorical"` or `"gaussian"` (diagonal, log σ independent of the state).
+        learning_rate: as of `adam`.
+        beta1: as of `adam`.
+        beta2: as of `adam`.
+        eps: as of `adam`.
+        trace: what looks at the stages: gradient, optimize.
+
+    Returns:
+        `parameters`, `first`, `second` and `count`. None carries a gradient.
+
+    Raises:
+        TypeError: an argument is of the wrong kind or dtype.
+        ValueError: shapes disagree or do not fit the sizes, or a number is out of its range.
+
+    Example:
+        >>> knobs = dict(count=0, sizes=(1, 2), activation="tanh", distribution="categorical",
+        ...     learning_rate=0.5, beta1=0.5, beta2=0.5, eps=1.0)
+        >>> zeros, two = torch.zeros(4), torch.tensor([2.0])
+        >>> # a gradient of ∓1 in the logits, and Adam's first step is g/(|g| + 1)
+        >>> reinforce_update(zeros, torch.zeros(1, 1), torch.tensor([0]), two, zeros, zeros,
+        ...     **knobs).parameters
+        tensor([ 0.0000,  0.0000,  0.2500, -0.2500])
+    """
+    check = Arguments("reinforce_update", torch.Tensor)
+    network: dict[str, Any] = {
+        "sizes": sizes,
+        "activation": activation,
+        "distribution": distribution,
+    }
+    policy_and_critic(check, parameters, inputs, actions, critic_sizes=None, **network)
+    check.floats("N", weights=weights)
+    check.floats("P", first=first, second=second)
+    check.count("count", count, least=0)
+    check.number("learning_rate", learning_rate)
+    below_one(check, beta1=beta1, beta2=beta2)
+    check.positive("eps", eps)
+
+    trace, dtype = untraced if trace is None else trace, parameters.dtype
+    parameters, inputs, weights, first, second = constants(
+        parameters, inputs, weights, first, second
+    )
+    if distribution == "gaussian":
+        (actions,) = constants(actions)
+    slopes = -weights / len(weights)  # of the loss −mean w log π, by log π
+    gradient = policy_gradient(parameters, inputs, actions, slopes, None, **network)
+    gradient = trace("gradient", {"gradient": gradient})["gradient"]
+    moved = adam(
+        parameters,
+        gradient,
+        first,
+        second,
+        count=count + 1,
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+    )
+    state = trace("optimize", moved._asdict())
+    made = ReinforceUpdate(**state, count=torch.full_like(parameters[0], count + 1))
+    return ReinforceUpdate(*(array.to(dtype) for array in made))

@@ -1,0 +1,1 @@
+"""Training loops on the suite's own functions, and what `rlverify train` does with them."""
