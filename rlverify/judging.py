@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-import numpy as np
-
 from rlverify.calling import Candidate
 from rlverify.checking import Report, run_checks, truth
 from rlverify.citations import Citation, citation
@@ -25,7 +23,7 @@ from rlverify.contract import Case, Contract, Convention
 from rlverify.demonstration import smallest_case, snippet
 from rlverify.derivation import CONSTANTS, GRADIENT, GRADIENTS, check_gradient
 from rlverify.diagnosis import Diagnosis, diagnose, edited
-from rlverify.differentiation import gradient_cases
+from rlverify.differentiation import gradient_cases, hides_garbage
 from rlverify.grading import (
     bias_factor,
     effective_precision,
@@ -283,18 +281,9 @@ def _ruling_on_gradient(report: Report, broken: Sequence[Tally]) -> _Ruling | No
     )
     known: tuple[Citation, ...] = ()
     if math.isnan(away.got):
-        known = (citation("K6" if _garbage(tally.finding.case) else "K5"),)
+        known = (citation("K6" if hides_garbage(tally.finding.case) else "K5"),)
     told = "; ".join((sentence, *(entry.sentence for entry in known)))
     return _Ruling("WRONG", False, _named(known), told, citations=known)
-
-
-def _garbage(case: Case) -> bool:
-    """Whether something that is not finite stands under a mask of a case."""
-    mask = case.arguments.get("mask")
-    arrays = [x for x in case.arguments.values() if isinstance(x, np.ndarray)]
-    return mask is not None and any(
-        not np.isfinite(x[~mask]).all() for x in arrays if x.shape == mask.shape
-    )
 
 
 def _named(known: Sequence[Citation]) -> str:
