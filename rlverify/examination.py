@@ -31,7 +31,7 @@ def open_candidate(
     time_limit: float = 10.0,
 ) -> tuple[Candidate, str]:
     """Return the candidate for a function or `MODULE:FUNCTION`, and how a program runs it."""
-    how = {"call": call, "arrays": arrays, "layout": layout}
+    how: dict[str, Any] = {"call": call, "arrays": arrays, "layout": layout}
     choose = functools.partial(fit, contract)
     if isinstance(function, str):
         name = repr(function)

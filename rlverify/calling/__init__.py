@@ -163,8 +163,8 @@ class _Planned:
         calls = []
         for group, case in enumerate(cases):
             (arguments,) = arrangement.parts(plan.arguments(case.arguments))
-            told = weights(case)
-            leaves = tuple((label, told[name]) for name, label in self.assessor.reading.places)
+            weighted = weights(case)
+            leaves = tuple((label, weighted[name]) for name, label in self.assessor.reading.places)
             calls.append(Call(tuple(arguments), plan.positional, group, (tuple(names), leaves)))
         outcomes = self.engine.run(calls, self.arrays, dtype)
         found = [self.assessor.gradient(outcome, names) for outcome in outcomes]
@@ -201,8 +201,8 @@ def planned(
         if chosen is not None:
             return chosen
     declaration = parse(call) if call else infer(signature, arguments)
-    made = plan(signature, arguments, declaration)
-    return _Planned(engine, contract, made, arrays, layout)
+    one = plan(signature, arguments, declaration)
+    return _Planned(engine, contract, one, arrays, layout)
 
 
 class Here:
