@@ -8,8 +8,9 @@ import torch
 
 from rlverify.contract import Argument, BadInput, Contract, Convention, Equivalent, KnownBug
 from rlverify.contracts._grpo_update_laws import LAWS, answers, plain, sized
+from rlverify.contracts._refusals import bad
 from rlverify.contracts._update_forms import Adam, batches, forward, shortened, tensors
-from rlverify.contracts.ppo_update import ADAM_BUGS, DROPPED, NORM, PLAIN_ADAM, STATE, bad
+from rlverify.contracts.ppo_update import ADAM_BUGS, DROPPED, NORM, PLAIN_ADAM, STATE
 from rlverify.fast import grpo_update as fast
 from rlverify.reference import grpo_update as reference
 

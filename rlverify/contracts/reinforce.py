@@ -21,6 +21,7 @@ from rlverify.contract import (
 )
 from rlverify.contracts import _update_cases as cases
 from rlverify.contracts._measured import exactly, measured, vanishes
+from rlverify.contracts._refusals import bad
 from rlverify.contracts._update_forms import Adam, forward, parameters_in, tensors
 from rlverify.contracts._update_laws import (
     check_step,
@@ -31,7 +32,7 @@ from rlverify.contracts._update_laws import (
     empty,
     gradient_law,
 )
-from rlverify.contracts.ppo_update import ADAM_BUGS, PLAIN_ADAM, bad
+from rlverify.contracts.ppo_update import ADAM_BUGS, PLAIN_ADAM
 from rlverify.fast import reinforce as fast
 from rlverify.reference import reinforce as reference
 from rlverify.reference._updates import evaluate_policy
