@@ -34,7 +34,10 @@ SMALL = {
     "trpo": (
         "hidden=4,4", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16",
     ),
-    "ppo": ("hidden=8,8", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16"),
+    "ppo": (
+        "hidden=8,8", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16",
+        "normalize_observations=on",
+    ),
     "grpo": ("hidden=4,4", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
 }  # fmt: skip
 
