@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlverify.descent import JUDGES
+from rlverify.direction import JUDGES
 from rlverify.fast import _trust_region as fast_trust_region
 from rlverify.fast import a2c, grpo_update, ppo_update, reinforce
 from rlverify.instruction import RESULT, narrowed, recorded

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.descent import JUDGES
+from rlverify.direction import JUDGES
 from rlverify.instruction import RESULT, named, traced
 from rlverify.lockstepping import Judgement, Lockstep, lockstep, vacuous
 from rlverify.training.computation import Fast, twin
