@@ -67,12 +67,14 @@ def _joined(n: Any, mean: Any, spread: Any, m: Any, other: Any, other_spread: An
     if n == 0 and m == 0:
         return 0 * n, 0 * n
     if n == 0:  # what an empty side holds is not read
-        mean, spread = 0 * n, 0 * n
+        return other, other_spread
     if m == 0:
         other, other_spread = 0 * m, 0 * m
     distance = other - mean
     joined = mean + distance * (m / (n + m))
-    return joined, spread + other_spread + distance**2 * (n * m / (n + m))
+    # Chan et al. have distance² nm/(n + m) here; Welford's product for one sample more is the
+    # same number, and its second factor carries the rounding of the new mean
+    return joined, spread + other_spread + distance * (other - joined) * m
 
 
 def _gathered(numbers: Any) -> Any:

@@ -31,6 +31,7 @@ from rlverify.rounding import PRECISIONS
 from rlverify.twinning import Canonical
 
 Edits = tuple[tuple[str, str], ...]
+Nearest = Callable[[Case], Case] | None
 
 LEAST_VISIBLE = 0.10  # a known bug that fewer draws show is too easily missed
 
@@ -132,11 +133,13 @@ class Evidence:
         self.results = [results[i] for i in order]
         self.wrong = right.count(False)
 
-    def explained_by(self, function: Callable[..., Any]) -> bool:
-        """Whether a function generic like the reference gives all of these results."""
+    def explained_by(self, function: Callable[..., Any], nearest: Nearest = None) -> bool:
+        """Whether a function generic like the reference gives all of the (nearest) results."""
         answers = Answers(self.contract, function, self.dtype)
-        pairs = zip(self.cases, self.results, strict=True)
-        return self.wrong > 0 and all(_same(result, answers(case)) for case, result in pairs)
+        every = zip(self.cases, self.results, strict=True)
+        pairs = [(c, result) for c, result in every if nearest is None or nearest(c) is c]
+        told = self.wrong > 0 and len(pairs) > 0
+        return told and all(_same(result, answers(case)) for case, result in pairs)
 
     def explained_by_both(self, one: KnownBug | Convention, other: KnownBug) -> bool:
         """Whether the reference with the edits of both gives all of these results."""
@@ -214,9 +217,8 @@ def follows(candidate: Candidate, convention: Convention, evidence: Evidence) ->
     """Whether the candidate is right under a convention, and not without it."""
     contract, dtype = evidence.contract, evidence.dtype
     if convention.edits:
-        return evidence.explained_by(
-            edited(contract.reference, convention.edits, convention.helper)
-        )
+        function = edited(contract.reference, convention.edits, convention.helper)
+        return evidence.explained_by(function, convention.nearest)
     judged = [convention.nearest(c) if convention.nearest else c for c in evidence.cases]
     given = [convention.inputs(case) if convention.inputs else case for case in judged]
     if not evidence.wrong or not all(candidate.admits(case) for case in given):

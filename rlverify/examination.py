@@ -1,5 +1,6 @@
 """Examination: the functions that users call, `rlverify.check` and `rlverify.run`."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -13,6 +14,7 @@ from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import arguments_of_run
 from rlverify.differentiation import cotangents, differentiable, exact_gradient
+from rlverify.fitting import fit
 from rlverify.judging import Verdict, judge
 from rlverify.rounding import PRECISIONS
 
@@ -29,15 +31,16 @@ def open_candidate(
     time_limit: float = 10.0,
 ) -> tuple[Candidate, str]:
     """Return the candidate for a function or `MODULE:FUNCTION`, and how a program runs it."""
-    how = {"call": call, "arrays": arrays, "layout": layout}
+    how: dict[str, Any] = {"call": call, "arrays": arrays, "layout": layout}
+    choose = functools.partial(fit, contract)
     if isinstance(function, str):
-        candidate: Candidate = isolated(
-            function, contract, call=call, arrays=arrays, layout=layout, time_limit=time_limit
-        )
-        return candidate, arguments_of_run(repr(function), contract, **how)
-    candidate = in_process(function, contract, call=call, arrays=arrays, layout=layout)
-    name = getattr(function, "__name__", "function")
-    return candidate, arguments_of_run(name, contract, **how)
+        name = repr(function)
+        candidate = isolated(function, contract, **how, time_limit=time_limit, choose=choose)
+    else:
+        name = getattr(function, "__name__", "function")
+        candidate = in_process(function, contract, **how, choose=choose)
+    # a program says what was found by trial
+    return candidate, arguments_of_run(name, contract, **{**how, "call": candidate.call or call})
 
 
 def check(

@@ -5,11 +5,15 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from rlverify.calling.completion import BUILT_IN, built_in_values
+from rlverify.calling.expression import source_names
+from rlverify.calling.naming import SYNONYMS
 from rlverify.citations import citation
 from rlverify.contract import Argument, Contract
 from rlverify.contracts import find
 
 WIDTH = 100
+SHOWN = 6  # words for one argument
 _KINDS = {
     "float": "numbers",
     "integer": "integers",
@@ -48,6 +52,8 @@ def explanation(contract: Contract, width: int) -> str:
             ((item.name, [_argument(item)]) for item in contract.arguments),
             width,
         ),
+        _section("Names that are understood in a function of yours", _names(contract), width),
+        _section("A call that names do not say, declared with --call", _calls(contract), width),
         _section("Where it is", _places(contract), width),
         _section(
             "Laws, which hold without knowing the right answer",
@@ -76,6 +82,29 @@ def _with(sentence: str, claim: str) -> str:
 def _argument(item: Argument) -> str:
     kind = _KINDS.get(item.kind, item.kind)
     return f"{kind}, [{item.axes.replace(' ', ', ')}]" if item.axes else kind
+
+
+def _names(contract: Contract) -> Iterable[tuple[str, list[str]]]:
+    """Yield each thing that can be handed over, with the words for it."""
+    for name in source_names(tuple(item.name for item in contract.arguments)):
+        words = SYNONYMS.get(name, "").split()
+        if words:
+            yield name, [", ".join([*words[:SHOWN], *["…"][: len(words) > SHOWN]])]
+
+
+def _calls(contract: Contract) -> Iterable[tuple[str, list[str]]]:
+    """Yield a call with everything handed over, and one with all built in that may be."""
+    names = [item.name for item in contract.arguments]
+    given = ", ".join(names)
+    results = f" -> {', '.join(contract.outputs)}" if len(contract.outputs) > 1 else ""
+    yield "all by position", [f"mine({given}){results}"]
+    if set(names) == {"count", "mean", "variance", "x"}:
+        yield "a class", ["none: a class with update(x), mean, var and count goes by its name"]
+    tried = [item for item in contract.arguments if item.name in BUILT_IN]
+    if tried:
+        left = ", ".join(name for name in names if name not in BUILT_IN)
+        call = f"mine({left}){results} where {built_in_values(tried)}"
+        yield "values built in", [call, "without a declaration the usual values are tried"]
 
 
 def _places(contract: Contract) -> Iterable[tuple[str, list[str]]]:

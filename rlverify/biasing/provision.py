@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from rlverify.biasing.situation import Recorded
+from rlverify.calling.asking import call_line
 from rlverify.calling.declaration import CallError, Declaration, Given
 from rlverify.calling.description import Signature
-from rlverify.calling.naming import SYNONYMS, call_line
+from rlverify.calling.naming import SYNONYMS
 from rlverify.settings import nearest
 
 

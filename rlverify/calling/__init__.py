@@ -22,12 +22,14 @@ import numpy as np
 
 from rlverify.calling.arrangement import layouts
 from rlverify.calling.assessment import Failure, Gradient, Result
+from rlverify.calling.completion import BUILT_IN, completions
 from rlverify.calling.declaration import CallError, parse
 from rlverify.calling.description import describe
 from rlverify.calling.invocation import PRINTED, Call, Outcome, dtypes, invoke
 from rlverify.calling.naming import infer
 from rlverify.calling.planning import Plan, plan
 from rlverify.calling.probing import Engine, Trial, case_outcomes
+from rlverify.calling.remembering import as_function
 from rlverify.contract import Case, Contract
 
 __all__ = ["CallError", "Candidate", "Failure", "Gradient", "Result", "in_process"]
@@ -43,6 +45,8 @@ class Candidate(Protocol):
         arrays: `numpy`, `torch` or `jax`.
         conventions: readings without which it could not be called.
         notes: remarks worth printing.
+        call: how it is called, as a declaration that says all that was found by trial; empty
+            where nothing was.
         dtypes: dtypes worth judging, default first.
     """
 
@@ -52,6 +56,7 @@ class Candidate(Protocol):
     arrays: str
     conventions: tuple[str, ...]
     notes: tuple[str, ...]
+    call: str
     dtypes: tuple[str, ...]
 
     def project(self, case: Case) -> Case:
@@ -86,6 +91,7 @@ class _Planned:
         self.engine = engine
         self.contract = contract
         self.name = plan.name
+        self.call = ""
         trial = Trial(engine, contract, plan)
         self.assessor = trial.found(arrays, layout)
         plan = self.plan = trial.widened(self.assessor)
@@ -148,21 +154,29 @@ class _Planned:
         arrangement, plan = self.assessor.arrangement, self.plan
         plain = arrangement.axis is None and not arrangement.exchanged
         floats = [item.name for item in self.contract.arguments if item.kind == "float"]
-        names = {(b.parameter or b.source): b.source for b in plan.bindings if b.source in floats}
+        # what is handed over negated has the gradient negated
+        told = [(b.parameter or b.source, b.source) for b in plan.bindings]
+        names = {n: s.removeprefix("-") for n, s in told if s.removeprefix("-") in floats}
+        negated = {s.removeprefix("-") for _, s in told if s.startswith("-")}
         if self.arrays == "numpy" or not plain or not names or not self.assessor.works:
             return None
         calls = []
         for group, case in enumerate(cases):
             (arguments,) = arrangement.parts(plan.arguments(case.arguments))
-            told = weights(case)
-            leaves = tuple((label, told[name]) for name, label in self.assessor.reading.places)
+            weighted = weights(case)
+            leaves = tuple((label, weighted[name]) for name, label in self.assessor.reading.places)
             calls.append(Call(tuple(arguments), plan.positional, group, (tuple(names), leaves)))
         outcomes = self.engine.run(calls, self.arrays, dtype)
-        return [self.assessor.gradient(outcome, names) for outcome in outcomes]
+        found = [self.assessor.gradient(outcome, names) for outcome in outcomes]
+        return [each.turned(negated) for each in found]
 
     def close(self) -> None:
         """End what runs on the candidate's behalf."""
         self.engine.close()
+
+
+# of several readings of a call, the one that fits, if one does
+Choice = Callable[[Sequence[Candidate]], Candidate | None]
 
 
 def planned(
@@ -171,19 +185,32 @@ def planned(
     call: str | None,
     arrays: str | None,
     layout: str | None,
+    choose: Choice | None = None,
 ) -> Candidate:
     """Return a candidate on an engine; see `in_process`."""
-    declaration = parse(call) if call else infer(engine.signature, contract.arguments)
-    made = plan(engine.signature, contract.arguments, declaration)
-    return _Planned(engine, contract, made, arrays, layout)
+    signature, arguments = engine.signature, contract.arguments
+    if choose is not None:
+        declared = parse(call) if call else infer(signature, arguments, BUILT_IN)
+        readings = completions(declared, arguments)
+        candidates = []
+        for reading in readings:
+            made = _Planned(engine, contract, plan(signature, arguments, reading), arrays, layout)
+            made.call = reading.text
+            candidates.append(made)
+        chosen = choose(candidates) if candidates else None
+        if chosen is not None:
+            return chosen
+    declaration = parse(call) if call else infer(signature, arguments)
+    one = plan(signature, arguments, declaration)
+    return _Planned(engine, contract, one, arrays, layout)
 
 
 class Here:
     """The engine of functions in this process. It survives what Python can catch."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.signature = describe(function)
+        self.function = as_function(function)
+        self.signature = describe(self.function)
 
     def dtypes(self, library: str) -> tuple[str, ...]:
         return dtypes(library)
@@ -221,6 +248,7 @@ def in_process(
     call: str | None = None,
     arrays: str | None = None,
     layout: str | None = None,
+    choose: Choice | None = None,
 ) -> Candidate:
     """Return a function of this process as a candidate.
 
@@ -234,8 +262,10 @@ def in_process(
         arrays: `numpy`, `torch` or `jax`, where that should not be found out.
         layout: `time-major`, `columns` or `batch-major`, likewise; for token sequences
             `batch-major`, `rows` or `time-major`.
+        choose: told the readings of a call that leaves open what the function has built in; says
+            which of them fits, or None. Without it, or where none fits, a declaration is asked for.
 
     Raises:
         CallError: the call is ambiguous or impossible; the message shows what to declare.
     """
-    return planned(Here(function), contract, call, arrays, layout)
+    return planned(Here(function), contract, call, arrays, layout, choose)

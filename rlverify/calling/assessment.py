@@ -1,6 +1,6 @@
 """What came of one case: the numbers, and anything wrong that is not about numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,13 @@ class Gradient:
 
     arrays: dict[str, np.ndarray] | None
     failure: Failure | None = None
+
+    def turned(self, names: Collection[str]) -> "Gradient":
+        """Return it with the sign of some arguments exchanged."""
+        if self.arrays is None or not names:
+            return self
+        arrays = {name: -g if name in names else g for name, g in self.arrays.items()}
+        return Gradient(arrays, self.failure)
 
 
 @dataclass(frozen=True)

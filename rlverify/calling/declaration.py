@@ -47,12 +47,31 @@ class Declaration:
         arguments: in order.
         outputs: (output or empty, field or empty) by position; None when not declared.
         fixed: values that the function has built in.
+        tried: those of them that nobody declared, and that were found by trial.
     """
 
     name: str
     arguments: tuple[Given, ...]
     outputs: tuple[tuple[str, str], ...] | None = None
     fixed: tuple[tuple[str, Any], ...] = ()
+    tried: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return it as it would be written."""
+        given = [
+            (f"{item.parameter}=" if item.parameter else "") + (item.source or repr(item.constant))
+            for item in self.arguments
+        ]
+        read = [
+            f"{name or '_'}={field}" if field else name or "_" for name, field in self.outputs or ()
+        ]
+        fixed = [f"{name}={value!r}" for name, value in self.fixed]
+        return (
+            f"{self.name}({', '.join(given)})"
+            + (f" -> {', '.join(read)}" if read else "")
+            + (f" where {', '.join(fixed)}" if fixed else "")
+        )
 
 
 _CALL = re.compile(

@@ -25,6 +25,7 @@ from typing import Any
 
 from rlverify.calling.description import describe
 from rlverify.calling.invocation import PRINTED, Call, Outcome, dtypes, failed, invoke
+from rlverify.calling.remembering import as_function
 from rlverify.calling.transmission import receive, send
 
 try:
@@ -62,6 +63,7 @@ def find(target: str) -> Callable[..., Any]:
             hint = f"; did you mean {near[0]}?" if near else "."
             raise NotFound(f"{target}: {here} has no {name}{hint}")
         owner, value = value, getattr(value, name)
+    value = as_function(value)
     if inspect.isclass(value):
         raise NotFound(f"{target}: it is a class; name one of its methods, {target}.METHOD.")
     if not callable(value):

@@ -63,6 +63,18 @@ def _discounts(case: Mapping[str, Any]) -> np.ndarray:
     return np.where(running, case["gamma"], 0.0)
 
 
+def _negated(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: -case[name]
+
+
+def _doubled(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: 2 * case[name]
+
+
+def _clip_range(case: Mapping[str, Any]) -> Any:
+    return case["clip_range"]
+
+
 _END = ("terminated",)
 SOURCES: dict[str, Source] = {
     "done:after": Source("terminated|truncated (done:after)", _END, ("done",), _done),
@@ -140,6 +152,27 @@ SOURCES: dict[str, Source] = {
         lambda case: np.exp(case["log_std_q"]),
         blurs="log_std_q",
     ),
+    # twice a number is as exact as the number
+    **{
+        f"log_var{of}": Source(
+            f"2*log_std{of} (log_var{of})",
+            (f"log_std{of}",),
+            (f"log_std{of}",),
+            _doubled(f"log_std{of}"),
+        )
+        for of in ("", "_p", "_q")
+    },
+    # a negated log-probability is as exact as the log-probability
+    "-log_probs": Source("-log_probs", ("log_probs",), ("log_probs",), _negated("log_probs")),
+    "-old_log_probs": Source(
+        "-old_log_probs", ("old_log_probs",), ("old_log_probs",), _negated("old_log_probs")
+    ),
+    "not_mask": Source(
+        "~mask (True where padded)", ("mask",), ("mask",), lambda case: ~case["mask"]
+    ),
+    # every case has one range for both sides
+    "clip_low": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
+    "clip_high": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
     "group_size": Source(
         "members of a group, which stand together (group_size)",
         ("group_ids",),
@@ -171,13 +204,17 @@ def untold(sources: Iterable[str], arguments: tuple[Argument, ...]) -> list[Argu
     for name in sources:
         told = source(name, names)
         known |= set(told.tells) if told else set()
+    # where nothing is known to have moved, no range holds anything
+    open_ = {"next_values", "start_steps", "old_values"}
+    if "old_values" in names and "old_values" not in known:
+        open_.add("clip_range")
     if "group_size" in known:
         known.add("group_ids")
     return [
         item
         for item in arguments
         if item.kind not in ("mask", "legal", "flag")
-        and item.name not in ("next_values", "start_steps")
+        and item.name not in open_
         and item.name not in known
     ]
 
@@ -203,6 +240,7 @@ class Expression:
         whole: masks for which the call does not take None.
         fixed: arguments whose value the function has built in.
         blurred: arguments that it is given rounded functions of.
+        tried: those of `fixed` that nobody declared.
     """
 
     arguments: tuple[Argument, ...]
@@ -211,6 +249,7 @@ class Expression:
     whole: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     blurred: tuple[str, ...] = ()
+    tried: frozenset[str] = frozenset()
 
     def project(self, case: Case) -> Case:
         """Return the nearest case that the call expresses; the same object if it is that case."""
@@ -240,6 +279,8 @@ class Expression:
             if value is not None:
                 self._uncover(item, changed)
             changed[name] = None
+        elif name == "old_values" and name not in self.tells:
+            changed[name] = changed["values"].copy()
         elif name == "group_ids" and "group_size" in self.tells:
             # as many groups as there are, if they can be equally large; else a single one
             groups, samples = len(np.unique(value)), len(value)
@@ -301,7 +342,9 @@ class Expression:
         names = {item.name for item in self.arguments}
         told = self.tells & {"terminated", "truncated", "done", "done but last"}
         found = [
-            f"{name} is {value!r} in every case, as declared" for name, value in self.fixed.items()
+            f"{name} is {value!r} in every case, as "
+            + ("found by trial; declare it to be sure" if name in self.tried else "declared")
+            for name, value in self.fixed.items()
         ]
         if "terminated" in names and not told:
             found.append("no argument says where an episode ends: judged without ends")
@@ -328,6 +371,8 @@ class Expression:
                 found.append(f"no argument for {item.name}: every element is real")
             elif item.kind == "legal":
                 found.append(f"no argument for {item.name}: every action is legal")
+            elif item.name == "old_values":
+                found.append("no argument for old_values: judged where nothing has moved")
             elif item.name == "start_steps":
                 found.append("no argument for start_steps: every column begins an episode")
             elif item.kind == "float" and item.name != "next_values":

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.calling import CallError, Candidate, planned
+from rlverify.calling import CallError, Candidate, Choice, planned
 from rlverify.calling.description import Parameter, Signature
 from rlverify.calling.invocation import Call, Leaf, Outcome
 from rlverify.calling.supervision import GRACE, Ended, Worker
@@ -202,6 +202,7 @@ def isolated(
     layout: str | None = None,
     time_limit: float = 10.0,
     memory_limit: int | None = 4 * 2**30,
+    choose: Choice | None = None,
 ) -> Candidate:
     """Return a function named by module or file as a candidate, in a worker process.
 
@@ -214,13 +215,14 @@ def isolated(
         time_limit: seconds that one call may take.
         memory_limit: bytes that it may use beyond what its imports take; None for no limit.
             Kept on Linux.
+        choose: as `rlverify.calling.in_process` takes it.
 
     Raises:
         CallError: the target cannot be imported, or its call is ambiguous or impossible.
     """
     engine = Elsewhere(target, time_limit, memory_limit)
     try:
-        return planned(engine, contract, call, arrays, layout)
+        return planned(engine, contract, call, arrays, layout, choose)
     except BaseException:
         engine.close()
         raise

@@ -6,10 +6,10 @@ than one reading in its company, nothing is guessed: the error lists the reading
 the call that declares it.
 """
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Sequence
 
+from rlverify.calling.asking import Choice, call_line, guesses, lines
 from rlverify.calling.declaration import CallError, Declaration, Given
 from rlverify.calling.description import Parameter, Signature
 from rlverify.calling.expression import source, untold
@@ -21,9 +21,17 @@ SYNONYMS: dict[str, str] = {
     "scores",
     "values": "value val vals v vs value_t values_t v_tm1 vpred vpreds v_preds value_preds "
     "value_predictions state_values baseline baselines critic_values old_values newvalue "
-    "new_value new_values values_new",
-    "old_values": "old_value old_vals values_old value_old v_old vs_old old_vpred old_v b_values "
-    "rollout_values prev_values",
+    "new_value new_values values_new vf_pred vf_preds vf_prediction y_pred",
+    "-log_probs": "neglogp neglogpac neglogprob neg_logp neg_log_prob neg_log_probs nlp",
+    "-old_log_probs": "old_neglogp old_neglogpac oldneglogpac old_neglogprob old_neg_logp "
+    "old_neg_log_prob old_neg_log_probs neglogpac_old",
+    "not_mask": "key_padding_mask is_padding is_pad pads",
+    "clip_low": "cliprange_low clip_ratio_low clip_range_low clip_eps_low clip_epsilon_low "
+    "eps_clip_low epsilon_low eps_low",
+    "clip_high": "cliprange_high clip_ratio_high clip_range_high clip_eps_high clip_epsilon_high "
+    "eps_clip_high epsilon_high eps_high",
+    "old_values": "old_value old_vals values_old value_old v_old vs_old old_vpred old_v "
+    "b_values rollout_values prev_values",
     "old_log_probs": "old_log_prob old_logp old_logprobs old_logprob logp_old logprobs_old "
     "log_probs_old log_prob_old b_logprobs behaviour_log_probs rollout_log_probs old_lp "
     "old_action_log_probs old_per_token_logps old_per_token_logprobs",
@@ -60,11 +68,10 @@ SYNONYMS: dict[str, str] = {
     "lam": "lambda lmbda lambd lbd lamb gae_lambda gae_lam lambda_gae lam_gae gae_lmbda "
     "td_lambda trace_decay gae_tau tau",
     "n": "n_steps nsteps n_step nstep multi_step",
-    "mask": "loss_mask padding_mask response_mask completion_mask action_mask attention_mask valid "
-    "valid_mask",
+    "mask": "loss_mask response_mask completion_mask action_mask attention_mask valid valid_mask",
     "ddof": "correction",
-    "eps": "epsilon",
-    "advantages": "advantage adv advs b_advantages mb_advantages",
+    "eps": "epsilon eps_root epsilon_root",
+    "advantages": "advantage adv advs adv_t adv_targ atarg",
     "logits": "logit action_logits policy_logits pi_logits scores preferences",
     # old and new would not say which of the two the mean is taken under
     "logits_p": "p_logits logits1 logits_1 logits_a",
@@ -82,6 +89,9 @@ SYNONYMS: dict[str, str] = {
     "std": "stds sigma sigmas scale stddev std_dev action_std",
     "mean": "means mu mus loc m action_mean mean_action running_mean mean_a a_mean",
     "log_std": "log_stds logstd logstds log_sigma log_scale action_logstd action_log_std",
+    "log_var": "logvar log_vars logvars log_variance log_variances",
+    "log_var_p": "logvar_p p_log_var",
+    "log_var_q": "logvar_q q_log_var",
     "pre_tanh": "u x_t pretanh pre_tanh_action pre_action raw_action raw_actions gaussian_actions",
     "normals": "normal noise eps epsilon z xi",
     "mean_p": "mu_p loc_p",
@@ -105,7 +115,8 @@ SYNONYMS: dict[str, str] = {
     "weights": "weight w psi advantages advantage adv advs returns return ret rets rtgs rtg "
     "returns_to_go rewards_to_go discounted_returns",
     "entropies": "entropy ent ents",
-    "returns": "return ret rets b_returns episode_returns total_rewards rewards reward rews r",
+    "returns": "return ret rets target_values value_target value_targets v_target vtarg y_true "
+    "episode_returns total_rewards rewards reward rews r",
     "returns_to_go": "rtgs rtg rewards_to_go reward_to_go return_to_go returns",
     "fraction": "elite_fraction elite_frac frac rho elite_ratio top_fraction",
     "start_steps": "start_step first_steps step_offsets",
@@ -119,10 +130,10 @@ SYNONYMS: dict[str, str] = {
     "objective": "f fn fun func function loss loss_fn objective_fn objective_function",
     "count": "counts n n_samples num_samples running_count count_a a_count n_a t step iteration it "
     "timestep",
-    "variance": "var vars variances running_var running_variance var_a a_var variance_a",
+    "variance": "var vars variances m2 running_var running_variance var_a a_var variance_a",
     "other_count": "batch_count count_b b_count n_b count2",
     "other_mean": "batch_mean mean_b b_mean avg_b mean2",
-    "other_variance": "batch_var batch_variance var_b b_var variance_b var2",
+    "other_variance": "batch_m2 batch_var batch_variance var_b b_var variance_b var2",
     "x": "batch arr array data samples obs observation observations xs",
     "clip": "clip_range clip_value clip_obs clip_reward clipping clip_observations",
     "step": "h eps epsilon delta step_size t iteration update full_step fullstep search_step",
@@ -134,7 +145,7 @@ SYNONYMS: dict[str, str] = {
     "first": "m exp_avg mu first_moment m_t",
     "second": "v exp_avg_sq nu second_moment v_t",
     "squares": "s sq v nu square_avg mean_square ms cache",
-    "learning_rate": "lr alpha step_size eta",
+    "learning_rate": "lr alpha step_size stepsize eta",
     "momentum": "mu beta",
     "beta1": "b1 beta_1",
     "beta2": "b2 beta_2",
@@ -166,16 +177,11 @@ for _source, _words in SYNONYMS.items():
     for _synonym in (_source, *_words.split()):
         _MEANINGS.setdefault(_synonym, []).append(_source)
 _NEXT = ("next_values", "bootstrap", "values+bootstrap")
+_PLAIN = ("value", "values")
+_PADDING = ("padding_mask", "pad_mask")
+_UNCLEAR = ("mask", "discount", *_PADDING)
 # settings that are no part of the mathematics, with the value every machine has
 _SETTINGS = {"device": "cpu"}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One reading of a parameter: what it is given, and what that means in words."""
-
-    given: Given
-    text: str = ""
 
 
 def _word(name: str) -> str:
@@ -190,7 +196,10 @@ def _meanings(parameter: Parameter, arguments: tuple[str, ...]) -> list[str]:
     """Return the sources that a name may stand for."""
     if parameter.name in arguments:
         return [parameter.name]
-    meanings = _MEANINGS.get(_word(parameter.name), [])
+    word = _word(parameter.name)
+    # `mb_returns`, `returns_batch`: of a mini-batch
+    bare = re.sub(r"^(b|mb|batch)_|_(b|t|batch)$", "", word)
+    meanings = _MEANINGS.get(word) or _MEANINGS.get(bare, [])
     return [meaning for meaning in meanings if source(meaning, arguments)]
 
 
@@ -211,11 +220,15 @@ class _Company:
             name: _alone(meanings) or _alone([item for item in meanings if item not in taken])
             for name, meanings in possible.items()
         }
+        fresh = [name for name, meaning in found.items() if meaning == "values"]
+        if "old_values" in arguments and "old_values" not in taken and len(fresh) == 2:
+            # beside `vpreds` or `new_values`, plain `values` were predicted at the rollout
+            found |= dict.fromkeys((name for name in fresh if _word(name) in _PLAIN), "old_values")
         # a parameter that nothing is known about and that has a default is left alone
         self.meanings = {
             item.name: found[item.name]
             for item in parameters
-            if found[item.name] or not item.optional or _word(item.name) in ("mask", "discount")
+            if found[item.name] or not item.optional or _word(item.name) in _UNCLEAR
         }
         self.told = set(self.meanings.values())
 
@@ -267,6 +280,8 @@ class _Company:
             return [Choice(Given(name, "", _SETTINGS[word]))]
         if word == "v_t" and "v_tm1" in self.words and "next_values" in self.arguments:
             return _choices(name, next_values="")
+        if word in _PADDING and "mask" in self.arguments:
+            return _choices(name, mask="True where real", not_mask="True where padded")
         if word == "mask" and "terminated" in self.arguments:
             return _choices(
                 name,
@@ -285,35 +300,15 @@ class _Company:
         return None
 
 
-def call_line(
-    name: str,
-    given: Sequence[Given],
-    parameters: Sequence[Parameter],
-    built_in: Sequence[Argument] = (),
-) -> str:
-    """Return the `--call` line that declares a call."""
-    order = [item.name if item.passing != "keyword" else "" for item in parameters]
-    parts = []
-    for i, item in enumerate(given):
-        text = item.source or repr(item.constant)
-        by_position = not item.parameter or order[i : i + 1] == [item.parameter]
-        parts.append(text if by_position else f"{item.parameter}={text}")
-    where = f" where {built_in_values(built_in)}" if built_in else ""
-    return f'--call "{name}({", ".join(parts)}){where}"'
-
-
-def built_in_values(arguments: Sequence[Argument]) -> str:
-    """Return examples of values that a function may have built in."""
-    usual = {"gamma": "0.99", "lam": "0.95", "eps": "1e-8", "ddof": "0"}
-    usual |= {"fraction": "0.1", "to_go": "True", "max_iterations": "10", "tolerance": "1e-10"}
-    plain = {"switch": "False"}
-    return ", ".join(
-        f"{item.name}={usual.get(item.name, plain.get(item.kind, '1'))}" for item in arguments
-    )
-
-
-def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:
+def infer(
+    signature: Signature, arguments: tuple[Argument, ...], open_: Collection[str] = ()
+) -> Declaration:
     """Return the call that the names of a signature stand for.
+
+    Args:
+        signature: of the function.
+        arguments: of the contract.
+        open_: arguments whose value may be left open.
 
     Raises:
         CallError: a name is unknown or has several readings, or an argument has no parameter.
@@ -326,8 +321,9 @@ def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:
             f"{name}: its signature cannot be read; declare the call, in a form such as\n  {line}"
         )
     readings = _Company(parameters, names).readings()
+    _only_array(parameters, arguments, readings)
     told = [choice.given.source for several in readings.values() for choice in several]
-    missing = untold(told, arguments)
+    missing = [item for item in untold(told, arguments) if item.name not in open_]
     left = [item.name for item in missing]
     if not set(told) & set(_NEXT):
         left += [item for item in ("bootstrap", "next_values") if source(item, names)]
@@ -344,43 +340,22 @@ def infer(signature: Signature, arguments: tuple[Argument, ...]) -> Declaration:
         problem = f"no parameter takes {' and '.join(item.name for item in missing)}"
     else:
         return Declaration(name, tuple(choices[0].given for choices in readings.values()))
-    for parameter, given in _guesses(unknown, left).items():
+    for parameter, given in guesses(unknown, left).items():
         readings[parameter] = [Choice(item, item.source or "nothing") for item in given]
-    lines = _lines(signature.name, parameters, arguments, readings, {*unknown, *several})
+    proposed = lines(signature.name, parameters, arguments, readings, {*unknown, *several})
     raise CallError(
-        f"{name}: {problem}. Declare the call that is meant, such as\n" + "\n".join(lines)
+        f"{name}: {problem}. Declare the call that is meant, such as\n" + "\n".join(proposed)
     )
 
 
-def _guesses(unknown: list[str], left: list[str]) -> dict[str, list[Given]]:
-    """Return what unknown parameters may be given: what nothing else tells, or None."""
-    if len(unknown) > 2:  # too many to spell out: one example, in order
-        padded = [*left, *[""] * len(unknown)]
-        return {name: [Given(name, item)] for name, item in zip(unknown, padded, strict=False)}
-    choices = left if len(left) >= len(unknown) else [*left, ""]
-    return {name: [Given(name, item) for item in choices] for name in unknown}
-
-
-def _lines(
-    name: str,
+def _only_array(
     parameters: Sequence[Parameter],
     arguments: tuple[Argument, ...],
     readings: dict[str, list[Choice]],
-    asked: set[str],
-) -> list[str]:
-    """Return the declarations that are possible, at most six, with what sets them apart."""
-    lines: list[str] = []
-    for combination in itertools.product(*readings.values()):
-        given = [choice.given for choice in combination]
-        open_ = [choice for choice in combination if choice.given.parameter in asked]
-        sources = [choice.given.source for choice in open_ if choice.given.source]
-        if len(set(sources)) < len(sources):  # one thing is not given twice
-            continue
-        built_in = untold([item.source for item in given], arguments)
-        built_in = [item for item in built_in if not item.is_array]
-        meant = "; ".join(f"{choice.given.parameter}: {choice.text}" for choice in open_)
-        line = call_line(name, given, parameters, built_in)
-        lines.append(f"  {line}" + (f"    ({meant})" if meant else ""))
-        if len(lines) == 6:
-            break
-    return lines
+) -> None:
+    """Read the one parameter without a meaning as the one array that such a function takes."""
+    arrays = [item.name for item in arguments if item.kind in ("float", "integer")]
+    unknown = [item.name for item in parameters if readings.get(item.name) == []]
+    told = {choice.given.source for several in readings.values() for choice in several}
+    if len(arrays) == 1 and len(unknown) == 1 and arrays[0] not in told:
+        readings[unknown[0]] = [Choice(Given(unknown[0], arrays[0]))]

@@ -1,13 +1,13 @@
 """How a function is called: what each parameter is given, and what that expresses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rlverify.calling.completion import built_in_values
 from rlverify.calling.declaration import CallError, Declaration, Given
 from rlverify.calling.description import Parameter, Signature
 from rlverify.calling.expression import Expression, source, source_names, untold
-from rlverify.calling.naming import built_in_values
 from rlverify.contract import Argument
 
 
@@ -66,6 +66,7 @@ def plan(signature: Signature, arguments: tuple[Argument, ...], declaration: Dec
     """
     bindings = bound(signature, declaration)
     expression = _expression(signature, arguments, bindings, dict(declaration.fixed))
+    expression = replace(expression, tried=frozenset(declaration.tried))
     parameters = signature.parameters or ()
     passing = [(item.name, item.passing) for item in parameters]
     positional = 0
@@ -161,6 +162,8 @@ def _expression(
             scalars.add(item.source)
         if kinds.get(item.source) in ("mask", "legal") and not (parameter and parameter.takes_none):
             whole.add(item.source)
+        if item.source == "not_mask":  # the contrary of None would be nothing at all
+            whole.add("mask")
     for name, value in fixed.items():
         numbers = [item.name for item in arguments if not item.is_array]
         if kinds.get(name) == "switch":

@@ -21,6 +21,10 @@ _WORDS = {
     "fisher": "fim f fisher_matrix information",
     "actions": "action act acts a sample samples idx index",
     "probabilities": "probs prob p pi policy action_probs distribution",
+    "count": "n total tot tot_count total_count new_count",
+    "mean": "new_mean mu",
+    "variance": "var m2 new_var new_variance",
+    "parameters": "params new_params theta new_theta",
     "normalized": "normalised advantage advantages adv advs",
 }
 

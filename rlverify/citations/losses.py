@@ -36,8 +36,8 @@ ENTRIES = (
     Citation(
         "K6",
         "mask-by-multiplication",
-        "masks by arithmetic (multiplies with 0, adds −∞) instead of selecting, so NaN or inf "
-        "under the mask survives",
+        "masks by arithmetic (multiplies with 0, adds −∞), or selects only afterwards, so NaN or "
+        "inf under the mask survives, in the value or in the gradient",
         ("OpenRLHF/OpenRLHF#1314", "volcengine/verl#2377"),
     ),
     Citation(

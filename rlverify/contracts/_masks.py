@@ -225,6 +225,21 @@ NORMALIZE_CONTRACT = Contract(
         KnownBug("E13", "mean = sum(advantages[i] for i in real) / len(real)",
                  "mean = sum(advantages[i] for i in real) / advantages.size"),
         KnownBug(
+            "E12b", "real = [i for i in np.ndindex(advantages.shape) if mask is None or mask[i]]",
+            "kept = [i for i in np.ndindex(advantages.shape) if mask is None or mask[i]]\n"
+            "    real = list(np.ndindex(advantages.shape))",
+            also=(("    for i in real:\n", "    for i in kept:\n"),),
+        ),
+        KnownBug(
+            "E13b", "mean = sum(advantages[i] for i in real) / len(real)",
+            "mean = sum(advantages[i] for i in real) / advantages.size",
+            also=(("/ (len(real) - ddof)", "/ (advantages.size - ddof)"),),
+        ),
+        KnownBug(
+            "E8", "return normalized", "return advantages if mask is None else "
+            "np.where(mask, advantages, 0 * deviation)"
+        ),
+        KnownBug(
             "J5",
             "variance = sum((advantages[i] - mean) ** 2 for i in real) / (len(real) - ddof)",
             "variance = (sum(advantages[i] ** 2 for i in real) / len(real) - mean**2)"
@@ -233,6 +248,10 @@ NORMALIZE_CONTRACT = Contract(
         ),
         KnownBug("K6", "return normalized",
                  "return normalized if mask is None else normalized + 0 * advantages * ~mask"),
+        KnownBug(
+            "K6b", "return normalized",
+            "return normalized if mask is None else normalized + sum((0 * advantages * ~mask).flat)"
+        ),
     ),
     conventions=(
         Convention(

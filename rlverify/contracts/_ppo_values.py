@@ -147,6 +147,13 @@ VALUE_CONTRACT = Contract(
         KnownBug("E21", "held if held >= plain else plain", "plain if held >= plain else held"),
         KnownBug("K12", PLAIN, PLAIN.replace("returns[i]", transposed("returns")),
                  also=(("+ change - returns[i])", f"+ change - {transposed('returns')})"),)),
+        KnownBug(
+            "A20", TERM,
+            "others = [returns[j] for j in real_places(values, mask)]\n"
+            "        pairs = [((values[i] - r) ** 2, (old_values[i] + change - r) ** 2) "
+            "for r in others]\n"
+            "        total = total + sum(h if h >= p else p for p, h in pairs) / len(others)",
+        ),
         *mean_bugs("clipped_value_loss", ARRAYS, ("clip_range",), TERM, RESULT),
     ),
     conventions=(

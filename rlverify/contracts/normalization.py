@@ -66,6 +66,15 @@ def bad_samples(function: str) -> tuple[BadInput, ...]:
 # --- conventions ---------------------------------------------------------------------------------
 
 
+def nothing_held(case: Case) -> Case:
+    """Return the same case with nothing in empty states: a sum of no squares is 0."""
+    held = {}
+    for prefix in ("", "other_"):
+        if case.arguments.get(f"{prefix}count") == 0 and case[f"{prefix}variance"].any():
+            held[f"{prefix}variance"] = np.zeros_like(case[f"{prefix}variance"])
+    return case.but(**held) if held else case
+
+
 def carried(held: str, *others: str, total: str) -> tuple[Convention, ...]:
     """Return what else a state may carry as its spread."""
     names = (held, *others)
@@ -74,11 +83,13 @@ def carried(held: str, *others: str, total: str) -> tuple[Convention, ...]:
             "spread", "sum-of-squares", "the state carries the sum of squares about the mean, M₂",
             edits=(*((x, x.split(" * ")[1]) for x in names),
                    (f"_variance({total}, spread)", "spread")),
+            nearest=nothing_held,
         ),
         Convention(
             "spread", "sample-variance", "the state carries M₂/(n − 1), of one sample 0",
             edits=(*((x, f"({x[0]} - 1) * {x.split(' * ')[1]}") for x in names),
                    (f"_variance({total}, spread)", f"_variance({total} - 1, spread)")),
+            nearest=nothing_held,
         ),
     )  # fmt: skip
 
@@ -105,7 +116,7 @@ NAIVE = KnownBug(
     "sum(number**2 for number in numbers) - len(numbers) * mean**2", helper="_gathered",
 )  # fmt: skip
 NO_DISTANCE = KnownBug(
-    "J15", " + distance**2 * (n * m / (n + m))", "", helper="_joined"
+    "J15", " + distance * (other - joined) * m", "", helper="_joined"
 )  # fmt: skip
 MEAN_OF_MEANS = KnownBug(
     "K17", "distance * (m / (n + m))", "distance / 2", helper="_joined"

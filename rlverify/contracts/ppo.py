@@ -131,6 +131,12 @@ CLAMPED = Convention(
     "log_ratio", "clamped-at-20", "the log-ratio is clamped to ±20 against overflow",
     edits=((RATIO, "np.exp(min(max(log_probs[i] - old_log_probs[i], -20), 20))"),),
 )  # fmt: skip
+DUAL = Convention(
+    "dual_clip", "at-3", "where A < 0 the loss is at most 3∣A∣ (Ye et al. 2020; Tianshou, verl)",
+    edits=((TERM, "smaller, least = plain if plain < bounded else bounded, 3 * advantages[i]\n"
+            "        smaller = least if advantages[i] < 0 and smaller < least else smaller\n"
+            "        total = total + smaller"),),
+)  # fmt: skip
 OBJECTIVE = Convention(
     "sign", "objective", "the objective to maximise, not the loss to minimise",
     edits=(("scalar(-total / count,", "scalar(total / count,"),),
@@ -152,6 +158,13 @@ CLIP_BUGS = (
     KnownBug("E3", TERM, "total = total + plain"),
     KnownBug("E4", "plain < bounded", "plain > bounded"),
     *ratio_bugs(PAIR),
+    KnownBug(
+        "A20",
+        TERM,
+        "others = [advantages[j] for j in real_places(log_probs, mask)]\n"
+        "        pairs = [(ratio * other, clipped * other) for other in others]\n"
+        "        total = total + sum(a if a < b else b for a, b in pairs) / len(others)",
+    ),
     *mean_bugs("ppo_clip_loss", ARRAYS, ("clip_range",), TERM, "-total / count"),
 )
 
@@ -242,6 +255,7 @@ CLIP_CONTRACT = Contract(
         *mean_conventions("log_probs", "total, count = 0, 0\n", TERM, "-total / count"),
         OBJECTIVE,
         CLAMPED,
+        DUAL,
     ),
     equivalents=(
         Equivalent("edge by sign", "min(ρA, g) with g = (1 ± ε)A by the sign of A (Spinning Up, "
