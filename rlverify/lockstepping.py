@@ -10,7 +10,7 @@ each stage starts from the same numbers on both sides and answers for itself alo
 Both twins take `trace`, a function of a stage's name and its outputs by name, whose result the
 update goes on with. A decision (stop, accept) is an output like others: 0 or 1, with an error
 of 1 where rounding decides, so that both answers are right. What the update returns is the last
-stage. Directions found by conjugate gradients are judged by what they are for (`rlverify.descent`).
+stage. Directions by conjugate gradients are judged by what they are for (`rlverify.direction`).
 """
 
 import math

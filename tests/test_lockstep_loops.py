@@ -21,8 +21,8 @@ LOOPS = {
     ("a2c", "Pendulum-v1"): {"gae", "normalize_advantages", "scale_rewards", "a2c_update"},
     ("trpo", "CartPole-v1"): {"gae", "normalize_advantages", "trpo_update", "value_update"},
     ("trpo", "Pendulum-v1"): {"gae", "normalize_advantages", "trpo_update", "value_update"},
-    ("ppo", "CartPole-v1"): {"gae", "scale_rewards", "ppo_update"},
-    ("ppo", "Pendulum-v1"): {"gae", "scale_rewards", "ppo_update"},
+    ("ppo", "CartPole-v1"): {"gae", "scale_rewards", "running_moments_update", "ppo_update"},
+    ("ppo", "Pendulum-v1"): {"gae", "scale_rewards", "running_moments_update", "ppo_update"},
     ("grpo", "tokens"): {"group_advantages", "grpo_update"},
 }  # fmt: skip
 STAGES = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlverify.descent import JUDGES
+from rlverify.direction import JUDGES
 from rlverify.fast import _trust_region as fast_trust_region
 from rlverify.fast import a2c, grpo_update, ppo_update, reinforce
 from rlverify.instruction import RESULT, narrowed, recorded
@@ -98,10 +98,6 @@ def but(position=None, by=None, **changes):
     return change
 
 
-def other_activation(activation):
-    return {"tanh": "relu", "relu": "tanh"}[activation]
-
-
 def later(count):
     return count + 1
 
@@ -179,7 +175,7 @@ MISTAKES = {
         "optimize": ADAM_MISTAKES,
     }),
     "grpo_update": (grpo_update, {
-        "evaluate": {"activation": ("mlp_forward", but(activation=other_activation))},
+        "evaluate": {"actions exchanged": ("told", but(1, exchanged))},
         "gradient": {
             "other mean": ("_divisors", but(1, lambda name: "sequence_mean")),
             "other estimator": ("_kl_slopes", but(1, lambda name: "k2")),

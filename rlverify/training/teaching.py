@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.descent import JUDGES
+from rlverify.direction import JUDGES
 from rlverify.instruction import RESULT, named, traced
 from rlverify.lockstepping import Judgement, Lockstep, lockstep, vacuous
 from rlverify.training.computation import Fast, twin
@@ -34,7 +34,10 @@ SMALL = {
     "trpo": (
         "hidden=4,4", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16",
     ),
-    "ppo": ("hidden=8,8", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16"),
+    "ppo": (
+        "hidden=8,8", "environments=2", "horizon=16", "epochs=2", "minibatch_size=16",
+        "normalize_observations=on",
+    ),
     "grpo": ("hidden=4,4", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
 }  # fmt: skip
 

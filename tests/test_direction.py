@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rlverify.descent import SLACK, descended, energy, krylov_minimisers
+from rlverify.direction import SLACK, descended, energy, krylov_minimisers
 from rlverify.rounding import PRECISIONS
 
 DTYPES = ["float64", "float32"]
