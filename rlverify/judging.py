@@ -279,9 +279,8 @@ def _ruling_on_gradient(report: Report, broken: Sequence[Tally]) -> _Ruling | No
         f"its values are right, its gradient is not: {tally.finding.output}[{index}] is "
         f"{away.got:.6g}, wanted {away.wanted:.6g}"
     )
-    known: tuple[Citation, ...] = ()
-    if math.isnan(away.got):
-        known = (citation("K6" if hides_garbage(tally.finding.case) else "K5"),)
+    lost = "K6" if hides_garbage(tally.finding.case) else "K5"
+    known = (citation(lost),) if math.isnan(away.got) else ()
     told = "; ".join((sentence, *(entry.sentence for entry in known)))
     return _Ruling("WRONG", False, _named(known), told, citations=known)
 

@@ -23,6 +23,7 @@ class Canonical:
         arrays: `numpy` or `torch`.
         conventions: none.
         notes: none.
+        call: empty.
         dtypes: what it can be judged in.
     """
 
@@ -42,6 +43,7 @@ class Canonical:
         self.outputs = contract.outputs
         self.conventions: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.call = ""
         self.dtypes: tuple[str, ...] = (
             ("float64",) if arrays == "numpy" else ("float64", "float32", "bfloat16", "float16")
         )

@@ -155,9 +155,9 @@ class _Planned:
         plain = arrangement.axis is None and not arrangement.exchanged
         floats = [item.name for item in self.contract.arguments if item.kind == "float"]
         # what is handed over negated has the gradient negated
-        told = [(b.parameter or b.source, b.source) for b in plan.bindings]
-        names = {n: s.removeprefix("-") for n, s in told if s.removeprefix("-") in floats}
-        negated = {s.removeprefix("-") for _, s in told if s.startswith("-")}
+        bound = [(b.parameter or b.source, b.source) for b in plan.bindings]
+        names = {n: s.removeprefix("-") for n, s in bound if s.removeprefix("-") in floats}
+        negated = {s.removeprefix("-") for _, s in bound if s.startswith("-")}
         if self.arrays == "numpy" or not plain or not names or not self.assessor.works:
             return None
         calls = []
@@ -192,11 +192,12 @@ def planned(
     if choose is not None:
         declared = parse(call) if call else infer(signature, arguments, BUILT_IN)
         readings = completions(declared, arguments)
-        candidates = []
-        for reading in readings:
-            made = _Planned(engine, contract, plan(signature, arguments, reading), arrays, layout)
-            made.call = reading.text
-            candidates.append(made)
+        candidates = [
+            _Planned(engine, contract, plan(signature, arguments, reading), arrays, layout)
+            for reading in readings
+        ]
+        for candidate, reading in zip(candidates, readings, strict=True):
+            candidate.call = reading.text
         chosen = choose(candidates) if candidates else None
         if chosen is not None:
             return chosen
