@@ -137,9 +137,10 @@ def module_fisher_operator(
 
     with torch.enable_grad():
         returned = module(inputs)
-        outputs = (returned,) if isinstance(returned, torch.Tensor) else tuple(returned)
+        outputs: tuple[torch.Tensor, ...] = (returned,)
         if distribution == "gaussian":
-            outputs = tuple(torch.broadcast_tensors(*outputs))  # type: ignore[no-untyped-call]
+            mean, log_std = returned
+            outputs = (mean, log_std.expand_as(mean))
         dummies = [torch.zeros_like(output, requires_grad=True) for output in outputs]
         linear = torch.autograd.grad(
             outputs, parameters, dummies, create_graph=True, materialize_grads=True

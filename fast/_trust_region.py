@@ -51,8 +51,15 @@ class Knobs(NamedTuple):
 class Policy(Protocol):
     """A policy on its inputs, a function of one vector of parameters."""
 
-    distribution: str
-    start: torch.Tensor
+    @property
+    def distribution(self) -> str:
+        """Return `categorical` or `gaussian`."""
+        ...
+
+    @property
+    def start(self) -> torch.Tensor:
+        """Return the parameters that the update starts from."""
+        ...
 
     def outputs(self, vector: torch.Tensor) -> Outputs:
         """Return what the distribution is made of."""
@@ -173,7 +180,9 @@ def not_curved(function: str) -> ValueError:
     )
 
 
-def length(function: str, direction: torch.Tensor, product: torch.Tensor, delta: float) -> Any:
+def length(
+    function: str, direction: torch.Tensor, product: torch.Tensor, delta: float
+) -> torch.Tensor:
     """Return β = √(2δ / sᵀ(Fs)), or refuse."""
     curvature = torch.dot(direction, product)
     if not curvature > 0:  # NaN fails here too

@@ -18,14 +18,10 @@ import torch
 from jaxtyping import Float, Int
 
 from rlverify.errors import layer_parameters
+from rlverify.fast._curvature import Pass, forward_pass
 from rlverify.fast._steps import widened
-from rlverify.fast.categorical import (
-    categorical_entropy,
-    categorical_log_prob,
-    categorical_score,
-)
+from rlverify.fast.categorical import _log_probs
 from rlverify.fast.gaussian import gaussian_entropy, gaussian_log_prob, gaussian_score
-from rlverify.fast.networks import mlp_backward, mlp_forward
 
 Trace = Callable[[str, dict[str, Any]], dict[str, Any]]
 
@@ -90,6 +86,92 @@ def split(
     return Parts(parameters[:middle], log_std, parameters[end:])
 
 
+class Passes(NamedTuple):
+    """What the forward passes of a policy and a critic left for the gradient.
+
+    Attributes:
+        policy: of the policy's network.
+        log_std: log σ, [D]; None where the distribution has none.
+        log_probs: log π of every action; None where actions are continuous.
+        critic: of the critic's network; None where there is none.
+    """
+
+    policy: Pass
+    log_std: Float[torch.Tensor, "D"] | None
+    log_probs: Float[torch.Tensor, "N A"] | None
+    critic: Pass | None
+
+
+def passes_of(
+    parameters: torch.Tensor,
+    inputs: torch.Tensor,
+    *,
+    sizes: tuple[int, ...],
+    critic_sizes: tuple[int, ...] | None,
+    activation: str,
+    distribution: str,
+) -> Passes:
+    """Run policy and critic, and keep what their layers were given."""
+    network, log_std, rest = split(parameters, sizes, critic_sizes, distribution)
+    policy = forward_pass(network, inputs, sizes, activation)
+    log_probs = _log_probs(policy.outputs) if log_std is None else None
+    critic = None if critic_sizes is None else forward_pass(rest, inputs, critic_sizes, activation)
+    return Passes(policy, log_std, log_probs, critic)
+
+
+def told(passes: Passes, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log π of the actions and the entropy in each state."""
+    outputs = passes.policy.outputs
+    if passes.log_probs is not None:
+        taken = passes.log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        return taken, 0 - (passes.log_probs.exp() * passes.log_probs).sum(-1)
+    assert passes.log_std is not None
+    log_probs = gaussian_log_prob(outputs, passes.log_std, actions)
+    return log_probs, gaussian_entropy(passes.log_std).expand(len(outputs))
+
+
+def pulled(
+    passes: Passes,
+    actions: torch.Tensor,
+    d_log_probs: Float[torch.Tensor, "N"],
+    d_entropies: Float[torch.Tensor, "N"] | None,
+    d_values: Float[torch.Tensor, "N"] | None,
+) -> Float[torch.Tensor, "P"]:
+    """Return the gradient in all parameters of a loss with these derivatives.
+
+        ∂log π(a)/∂x_b = [a = b] − π(b)           ∂H/∂x_b = −π(b) (log π(b) + H)
+        ∂log π(a)/∂μ = z/σ                        ∂log π(a)/∂(log σ) = z² − 1,  ∂H/∂(log σ) = 1
+
+    Derivatives in the entropies are 0 where they are None, as is a critic's share.
+    """
+    weights, parts = d_log_probs[:, None], []
+    if passes.log_probs is not None:
+        probabilities = passes.log_probs.exp()
+        cotangents = (-weights * probabilities).scatter_add(-1, actions.unsqueeze(-1), weights)
+        if d_entropies is not None:
+            below = probabilities * passes.log_probs
+            # π (log π + H), with H = −Σ π log π
+            slopes = below - probabilities * below.sum(-1, keepdim=True)
+            cotangents -= d_entropies[:, None] * slopes
+        parts.append(passes.policy.pulled(cotangents))
+    else:
+        assert passes.log_std is not None
+        score = gaussian_score(passes.policy.outputs, passes.log_std, actions)
+        of_log_std = d_log_probs @ score.log_std
+        if d_entropies is not None:
+            of_log_std += d_entropies.sum()
+        parts += [passes.policy.pulled(weights * score.mean), of_log_std]
+    if passes.critic is not None and d_values is not None:
+        parts.append(passes.critic.pulled(d_values[:, None]))
+    return torch.cat(parts)
+
+
+def evaluation(passes: Passes, actions: torch.Tensor) -> Evaluation:
+    """Return log π of the actions, the entropy and the value of each state."""
+    assert passes.critic is not None
+    return Evaluation(*told(passes, actions), passes.critic.outputs[:, 0])
+
+
 def evaluate_policy(
     parameters: torch.Tensor,
     inputs: torch.Tensor,
@@ -100,32 +182,15 @@ def evaluate_policy(
     distribution: str,
 ) -> tuple[Float[torch.Tensor, "N"], Float[torch.Tensor, "N"]]:
     """Return log π of the actions and the entropy in each state; a critic is not read."""
-    policy, log_std, _ = split(parameters, sizes, None, distribution)
-    outputs = mlp_forward(policy, inputs, sizes=sizes, activation=activation)
-    if log_std is None:
-        log_probs = categorical_log_prob(outputs, actions, None)
-        return log_probs, categorical_entropy(outputs, None)
-    log_probs = gaussian_log_prob(outputs, log_std, actions)
-    return log_probs, gaussian_entropy(log_std).expand(len(outputs))
+    network: dict[str, Any] = {"activation": activation, "distribution": distribution}
+    return told(passes_of(parameters, inputs, sizes=sizes, critic_sizes=None, **network), actions)
 
 
 def evaluate(
-    parameters: torch.Tensor,
-    inputs: torch.Tensor,
-    actions: torch.Tensor,
-    *,
-    sizes: tuple[int, ...],
-    critic_sizes: tuple[int, ...],
-    activation: str,
-    distribution: str,
+    parameters: torch.Tensor, inputs: torch.Tensor, actions: torch.Tensor, **network: Any
 ) -> Evaluation:
     """Return log π of the actions, the entropy and the value of each state."""
-    log_probs, entropies = evaluate_policy(
-        parameters, inputs, actions, sizes=sizes, activation=activation, distribution=distribution
-    )
-    critic = split(parameters, sizes, critic_sizes, distribution).critic
-    values = mlp_forward(critic, inputs, sizes=critic_sizes, activation=activation)[:, 0]
-    return Evaluation(log_probs, entropies, values)
+    return evaluation(passes_of(parameters, inputs, **network), actions)
 
 
 def policy_gradient(
@@ -139,33 +204,10 @@ def policy_gradient(
     activation: str,
     distribution: str,
 ) -> Float[torch.Tensor, "P"]:
-    """Return the gradient in the policy's parameters, log σ included; a critic is not read.
-
-        ∂log π(a)/∂x_b = [a = b] − π(b)           ∂H/∂x_b = −π(b) (log π(b) + H)
-        ∂log π(a)/∂μ = z/σ                        ∂log π(a)/∂(log σ) = z² − 1,  ∂H/∂(log σ) = 1
-
-    Derivatives in the entropies are 0 where they are None.
-    """
-    policy, log_std, _ = split(parameters, sizes, None, distribution)
-    outputs = mlp_forward(policy, inputs, sizes=sizes, activation=activation)
-    if log_std is None:
-        cotangents = d_log_probs[:, None] * categorical_score(outputs, actions, None)
-        if d_entropies is not None:
-            cotangents += d_entropies[:, None] * _entropy_slopes(outputs)
-        return mlp_backward(policy, inputs, cotangents, sizes=sizes, activation=activation)
-    score = gaussian_score(outputs, log_std, actions)
-    cotangents = d_log_probs[:, None] * score.mean
-    of_log_std = d_log_probs @ score.log_std
-    if d_entropies is not None:
-        of_log_std += d_entropies.sum()
-    of_network = mlp_backward(policy, inputs, cotangents, sizes=sizes, activation=activation)
-    return torch.cat([of_network, of_log_std])
-
-
-def _entropy_slopes(logits: torch.Tensor) -> torch.Tensor:
-    """Return ∂H/∂x_b = −π(b) (log π(b) + H) for every state and action."""
-    log_probs = torch.log_softmax(logits, dim=-1)
-    return -log_probs.exp() * (log_probs + categorical_entropy(logits, None)[:, None])
+    """Return the gradient in the policy's parameters, log σ included; a critic is not read."""
+    network: dict[str, Any] = {"activation": activation, "distribution": distribution}
+    passes = passes_of(parameters, inputs, sizes=sizes, critic_sizes=None, **network)
+    return pulled(passes, actions, d_log_probs, d_entropies, None)
 
 
 def gradient(
@@ -175,24 +217,8 @@ def gradient(
     d_log_probs: Float[torch.Tensor, "N"],
     d_entropies: Float[torch.Tensor, "N"] | None,
     d_values: Float[torch.Tensor, "N"],
-    *,
-    sizes: tuple[int, ...],
-    critic_sizes: tuple[int, ...],
-    activation: str,
-    distribution: str,
+    **network: Any,
 ) -> Float[torch.Tensor, "P"]:
     """Return the gradient in all parameters of a loss with these derivatives."""
-    of_policy = policy_gradient(
-        parameters,
-        inputs,
-        actions,
-        d_log_probs,
-        d_entropies,
-        sizes=sizes,
-        activation=activation,
-        distribution=distribution,
-    )
-    critic = split(parameters, sizes, critic_sizes, distribution).critic
-    cotangents = d_values[:, None]
-    of_critic = mlp_backward(critic, inputs, cotangents, sizes=critic_sizes, activation=activation)
-    return torch.cat([of_policy, of_critic])
+    passes = passes_of(parameters, inputs, **network)
+    return pulled(passes, actions, d_log_probs, d_entropies, d_values)

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from rlverify.errors import Arguments
 from rlverify.fast._reductions import real, real_dot
 from rlverify.fast._states import below_one
-from rlverify.fast._updates import Trace, constants, evaluate, gradient, untraced
+from rlverify.fast._updates import Trace, constants, evaluation, passes_of, pulled, untraced
 from rlverify.fast.optimizers import clip_grad_norm, rmsprop
 from rlverify.fast.scan import rounded
 from rlverify.refusals import policy_and_critic
@@ -188,13 +188,14 @@ def a2c_update(
     )
     if distribution == "gaussian":
         (actions,) = constants(actions)
-    now = trace("evaluate", evaluate(parameters, inputs, actions, **network)._asdict())
+    passes = passes_of(parameters, inputs, **network)
+    now = trace("evaluate", evaluation(passes, actions)._asdict())
     number, scale = rounded(value_coefficient, advantages.dtype), len(advantages)
     of_values = (now["values"] - returns) * (number / scale)
     bonus = rounded(entropy_coefficient, advantages.dtype)
     of_entropies = torch.full_like(advantages, -bonus / scale)
     slopes = advantages / -scale, of_entropies, of_values
-    slope = gradient(parameters, inputs, actions, *slopes, **network)
+    slope = pulled(passes, actions, *slopes)
     slope = trace("gradient", {"gradient": slope})["gradient"]
     if max_norm is not None:
         clipped = clip_grad_norm(slope, max_norm=max_norm)

@@ -20,10 +20,16 @@ from jaxtyping import Bool, Float, Int
 from rlverify.errors import Arguments, layer_parameters
 from rlverify.fast._reductions import real
 from rlverify.fast._states import below_one
-from rlverify.fast._updates import Trace, constants, mini_batches, policy_gradient, untraced
-from rlverify.fast.categorical import categorical_log_prob
+from rlverify.fast._updates import (
+    Trace,
+    constants,
+    mini_batches,
+    passes_of,
+    pulled,
+    told,
+    untraced,
+)
 from rlverify.fast.grpo import ESTIMATORS
-from rlverify.fast.networks import mlp_forward
 from rlverify.fast.optimizers import adam, clip_grad_norm
 from rlverify.fast.scan import rounded
 from rlverify.refusals import permuted
@@ -166,17 +172,21 @@ def grpo_update(
     parameters, inputs, old_log_probs, reference_log_probs, advantages, first, second = constants(
         parameters, inputs, old_log_probs, reference_log_probs, advantages, first, second
     )
-    network: dict[str, Any] = {"sizes": sizes, "activation": activation}
+    network: dict[str, Any] = {
+        "sizes": sizes,
+        "critic_sizes": None,
+        "activation": activation,
+        "distribution": "categorical",
+    }
     mask = torch.ones_like(actions, dtype=torch.bool) if mask is None else mask
     for stage, rows in mini_batches(permutations, minibatch_size):
         written = mask[rows]
         samples = inputs[rows][written], actions[rows][written]
         if len(samples[1]) == 0:
             continue
+        passes = passes_of(parameters, samples[0], **network)
         log_probs = torch.zeros_like(old_log_probs[rows])
-        log_probs[written] = categorical_log_prob(
-            mlp_forward(parameters, samples[0], **network), samples[1], None
-        )
+        log_probs[written] = told(passes, samples[1])[0]
         log_probs = trace(stage + "evaluate", {"log_probs": log_probs})["log_probs"]
 
         # selected before anything is multiplied: 0 times NaN is NaN
@@ -189,9 +199,7 @@ def grpo_update(
             differences = real(reference_log_probs[rows] - log_probs, written)
             slopes = slopes + rounded(beta, slopes.dtype) * _kl_slopes(differences, kl_estimator)
         slopes = slopes.expand_as(log_probs) / _divisors(counts, aggregation, normalizer, slopes)
-        gradient = policy_gradient(
-            parameters, *samples, slopes[written], None, **network, distribution="categorical"
-        )
+        gradient = pulled(passes, samples[1], slopes[written], None, None)
         gradient = trace(stage + "gradient", {"gradient": gradient})["gradient"]
         if max_norm is not None:
             clipped = clip_grad_norm(gradient, max_norm=max_norm)

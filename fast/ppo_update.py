@@ -19,10 +19,18 @@ import torch
 from jaxtyping import Float, Int
 
 from rlverify.errors import Arguments, layer_parameters
+from rlverify.fast._curvature import forward_pass
 from rlverify.fast._states import below_one
-from rlverify.fast._updates import Trace, constants, evaluate, gradient, mini_batches, untraced
+from rlverify.fast._updates import (
+    Trace,
+    constants,
+    evaluation,
+    mini_batches,
+    passes_of,
+    pulled,
+    untraced,
+)
 from rlverify.fast.advantages import normalize_advantages
-from rlverify.fast.networks import mlp_backward, mlp_forward
 from rlverify.fast.optimizers import adam, clip_grad_norm
 from rlverify.fast.ppo import approximate_kl
 from rlverify.fast.scan import rounded
@@ -241,8 +249,9 @@ def ppo_update(
         if normalize:
             weights = normalize_advantages(weights, None, ddof=ddof, eps=advantage_eps)
             weights = trace(stage + "normalize", {"advantages": weights})["advantages"]
-        samples = parameters, inputs[rows], actions[rows]
-        now = trace(stage + "evaluate", evaluate(*samples, **network)._asdict())
+        taken = actions[rows]
+        passes = passes_of(parameters, inputs[rows], **network)
+        now = trace(stage + "evaluate", evaluation(passes, taken)._asdict())
         log_probs, old = now["log_probs"], old_log_probs[rows]
 
         kl = approximate_kl(log_probs, old, None, estimator="k3")
@@ -258,7 +267,7 @@ def ppo_update(
         bonus = rounded(entropy_coefficient, slopes.dtype)
         of_entropies = torch.full_like(slopes, -bonus / len(rows))
         of_values *= rounded(value_coefficient, slopes.dtype)
-        slope = gradient(*samples, slopes, of_entropies, of_values, **network)
+        slope = pulled(passes, taken, slopes, of_entropies, of_values)
         slope = trace(stage + "gradient", {"gradient": slope})["gradient"]
         if max_norm is not None:
             clipped = clip_grad_norm(slope, max_norm=max_norm)
@@ -365,12 +374,12 @@ def value_update(
     parameters, inputs, returns, first, second = constants(
         critic_parameters, inputs, returns, first, second
     )
-    network: dict[str, Any] = {"sizes": critic_sizes, "activation": activation}
     for stage, rows in mini_batches(permutations, minibatch_size):
-        values = mlp_forward(parameters, inputs[rows], **network)[:, 0]
+        forward = forward_pass(parameters, inputs[rows], critic_sizes, activation)
+        values = forward.outputs[:, 0]
         values = trace(stage + "evaluate", {"values": values})["values"]
         cotangents = _value_slopes(values, values, returns[rows], None)[:, None]
-        slope = mlp_backward(parameters, inputs[rows], cotangents, **network)
+        slope = forward.pulled(cotangents)
         slope = trace(stage + "gradient", {"gradient": slope})["gradient"]
         count = count + 1
         moved = adam(

@@ -96,7 +96,8 @@ def surrogate(
     check.mask("...", mask)
 
     now, old, weights = widened(log_probs, old_log_probs.detach(), advantages.detach())
-    log_ratios, count = now - old, now.numel()
+    log_ratios = now - old
+    count: torch.Tensor | int = now.numel()
     if mask is not None:  # before the exponential: 0 times an infinity would come back as NaN
         log_ratios, weights = torch.where(mask, log_ratios, 0), torch.where(mask, weights, 0)
         count = mask.sum()

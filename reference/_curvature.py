@@ -5,7 +5,7 @@ The parameters of a policy are those of a perceptron, layer after layer; a Gauss
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,8 +122,8 @@ def kl_pull(
         at log σ [N, O] (empty where there is none).
     """
     if distribution == "categorical":
-        old = probabilities(outputs)  # a constant: it does not move
         chances = probabilities(outputs)
+        old = chances  # a constant: it does not move
         mean_move = (chances * outputs_move).sum(axis=1, keepdims=True)
         chances_move = chances * (outputs_move - mean_move)
         none = np.empty_like(outputs, shape=(len(outputs), 0))
@@ -148,10 +148,32 @@ def kl_rest(*policies: Any) -> tuple[np.ndarray, ...]:
     return pull, 0 * pull_move, 0 * width_move
 
 
+class Pass(NamedTuple):
+    """What a forward pass leaves behind: hₗ₋₁ of every layer, φ′(zₗ) of the hidden ones, z_L."""
+
+    values: list[np.ndarray]
+    slopes: list[np.ndarray]
+    outputs: np.ndarray
+
+
+def forward_pass(
+    network: np.ndarray, inputs: np.ndarray, sizes: tuple[int, ...], activation: str
+) -> Pass:
+    """Run a network and keep what its derivatives need."""
+    *hidden_layers, (weight, bias) = _layers(network, sizes)
+    values: list[np.ndarray] = [inputs]
+    slopes: list[np.ndarray] = []
+    for hidden_weight, hidden_bias in hidden_layers:
+        after, slope = _activated(values[-1] @ hidden_weight.T + hidden_bias, activation)
+        values.append(after)
+        slopes.append(slope)
+    return Pass(values, slopes, values[-1] @ weight.T + bias)
+
+
 def hessian_product(
     parameters: np.ndarray,
     direction: np.ndarray,
-    inputs: np.ndarray,
+    run: Pass,
     sizes: tuple[int, ...],
     activation: str,
     distribution: str,
@@ -164,23 +186,21 @@ def hessian_product(
     """
     count = layer_parameters(sizes)
     layers, moves = _layers(parameters[:count], sizes), _layers(direction[:count], sizes)
-    values, value_moves = [inputs], [np.zeros_like(inputs)]  # hₗ and its move
-    slopes: list[np.ndarray] = []  # φ′(zₗ)
-    slope_moves: list[np.ndarray] = []
-    for (weight, bias), (weight_move, bias_move) in zip(layers, moves, strict=True):
-        before = values[-1] @ weight.T + bias
-        before_move = value_moves[-1] @ weight.T + values[-1] @ weight_move.T + bias_move
-        if len(slopes) == len(layers) - 1:
-            break
-        after, slope = _activated(before, activation)
-        values.append(after)
-        value_moves.append(slope * before_move)
-        slopes.append(slope)
+    values, slopes = run.values, run.slopes
+    outputs_move = values[0] @ moves[0][0].T + moves[0][1]  # of z₁ first, of z_L in the end
+    value_moves: list[np.ndarray] = [np.zeros_like(values[0])]  # of hₗ
+    slope_moves: list[np.ndarray] = []  # of φ′(zₗ)
+    for k in range(len(slopes)):
+        moved = slopes[k] * outputs_move
+        value_moves.append(moved)
         # (1 − h²)′ = −2 h h′; a rectifier is straight
-        slope_moves.append(-2 * after * value_moves[-1] if activation == "tanh" else 0 * slope)
+        bend = -2 * values[k + 1] * moved if activation == "tanh" else 0 * moved
+        slope_moves.append(bend)
+        weight_move, bias_move = moves[k + 1]
+        outputs_move = moved @ layers[k + 1][0].T + values[k + 1] @ weight_move.T + bias_move
 
     arriving, arriving_move, width_move = pull(
-        before, before_move, parameters[count:], direction[count:], distribution
+        run.outputs, outputs_move, parameters[count:], direction[count:], distribution
     )
     product = np.empty_like(parameters)
     parts = _layers(product[:count], sizes)
@@ -194,7 +214,7 @@ def hessian_product(
         parts[k][0][:] = arriving_move.T @ values[k] + arriving.T @ value_moves[k]
         parts[k][1][:] = arriving_move.sum(axis=0)
     product[count:] = width_move.sum(axis=0)
-    return product / len(inputs)
+    return product / len(values[0])
 
 
 def cholesky(matrix: np.ndarray) -> np.ndarray:

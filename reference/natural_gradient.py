@@ -25,6 +25,7 @@ from rlverify.reference._curvature import (
     balance,
     checked_policy,
     factors,
+    forward_pass,
     hessian_product,
     identity,
     jacobian,
@@ -154,11 +155,12 @@ def kl_hessian(
     checked_policy("kl_hessian", parameters, inputs, sizes, activation, distribution)
 
     hessian = np.empty_like(parameters, shape=(len(parameters), len(parameters)))
+    run = forward_pass(parameters[: layer_parameters(sizes)], inputs, sizes, activation)
     for i in range(len(parameters)):
         unit = np.zeros_like(parameters)
         unit[i] = 1
         hessian[:, i] = hessian_product(
-            parameters, unit, inputs, sizes, activation, distribution, kl_pull
+            parameters, unit, run, sizes, activation, distribution, kl_pull
         )
     return hessian
 
@@ -225,8 +227,8 @@ def fisher_vector_product(
     # σ²/σ² is 1 and the rest is 0, but whoever differentiates a KL twice has to round both
     variance = np.exp(2 * log_std)
     product: np.ndarray = np.concatenate([curved, vector[count:] * (2 * variance / variance)])
-    settings = (inputs, sizes, activation, distribution)
-    rest = hessian_product(parameters, vector, *settings, kl_rest)
+    run = forward_pass(network, inputs, sizes, activation)
+    rest = hessian_product(parameters, vector, run, sizes, activation, distribution, kl_rest)
     product = product + vector * damping + rest
     return product
 

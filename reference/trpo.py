@@ -214,7 +214,8 @@ def line_search(
     check.floats("P", parameters=parameters, step=step)
     check_search(check, delta, backtrack, max_backtracks)
 
-    trials, share = [], 1
+    trials: list[_Trial] = []
+    share: Any = 1
     for _ in range(max_backtracks):
         trial = _moved(parameters, share, step)
         improvement = check.result("objective", objective(trial.copy()))
@@ -258,8 +259,8 @@ def _first_accepted(trials: list[_Trial], parameters: np.ndarray) -> TrpoUpdate:
         accepted, tries = chosen(accept, 1, accepted), chosen(accept, j + 1, tries)
         improvement = chosen(accept, gain, improvement)
         divergence = chosen(accept, distance, divergence)
-    counts = [_whole(accepted, found, bool), _whole(tries, found, np.int64)]
-    return TrpoUpdate(found, *counts, scalar(improvement, found), scalar(divergence, found))
+    flag, count = _whole(accepted, found, bool), _whole(tries, found, np.int64)
+    return TrpoUpdate(found, flag, count, scalar(improvement, found), scalar(divergence, found))
 
 
 def _whole(number: Any, like: np.ndarray, dtype: Any) -> np.ndarray:

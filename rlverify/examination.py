@@ -31,22 +31,16 @@ def open_candidate(
     time_limit: float = 10.0,
 ) -> tuple[Candidate, str]:
     """Return the candidate for a function or `MODULE:FUNCTION`, and how a program runs it."""
+    how: dict[str, Any] = {"call": call, "arrays": arrays, "layout": layout}
     choose = functools.partial(fit, contract)
     if isinstance(function, str):
         name = repr(function)
-        candidate = isolated(
-            function, contract,
-            call=call, arrays=arrays, layout=layout, time_limit=time_limit, choose=choose,
-        )  # fmt: skip
+        candidate = isolated(function, contract, **how, time_limit=time_limit, choose=choose)
     else:
         name = getattr(function, "__name__", "function")
-        candidate = in_process(
-            function, contract, call=call, arrays=arrays, layout=layout, choose=choose
-        )
+        candidate = in_process(function, contract, **how, choose=choose)
     # a program says what was found by trial
-    return candidate, arguments_of_run(
-        name, contract, call=candidate.call or call, arrays=arrays, layout=layout
-    )
+    return candidate, arguments_of_run(name, contract, **{**how, "call": candidate.call or call})
 
 
 def check(

@@ -269,6 +269,7 @@ def _ruling_on_gradient(report: Report, broken: Sequence[Tally]) -> _Ruling | No
     if tally is None or tally.finding is None:
         return None
     failure, away = tally.finding.failure, tally.finding.distance
+    known: tuple[Citation, ...] = ()
     if failure is not None:
         known = (citation("L3"),) if tally.check == CONSTANTS else ()
         return _Ruling("WRONG", False, _named(known), failure.sentence, citations=known)
@@ -279,8 +280,8 @@ def _ruling_on_gradient(report: Report, broken: Sequence[Tally]) -> _Ruling | No
         f"its values are right, its gradient is not: {tally.finding.output}[{index}] is "
         f"{away.got:.6g}, wanted {away.wanted:.6g}"
     )
-    lost = "K6" if hides_garbage(tally.finding.case) else "K5"
-    known = (citation(lost),) if math.isnan(away.got) else ()
+    if math.isnan(away.got):
+        known = (citation("K6" if hides_garbage(tally.finding.case) else "K5"),)
     told = "; ".join((sentence, *(entry.sentence for entry in known)))
     return _Ruling("WRONG", False, _named(known), told, citations=known)
 

@@ -23,7 +23,7 @@ class Canonical:
         arrays: `numpy` or `torch`.
         conventions: none.
         notes: none.
-        call: empty.
+        call: nothing had to be found by trial.
         dtypes: what it can be judged in.
     """
 

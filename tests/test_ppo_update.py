@@ -192,7 +192,7 @@ def strangers_ppo(
         optimiser.state[w] = {"step": torch.tensor(float(count)),
                               "exp_avg": m.reshape(w.shape).clone(),
                               "exp_avg_sq": v.reshape(w.shape).clone()}  # fmt: skip
-    steps, kl, stopped = 0, torch.tensor(0.0), False
+    steps, kl, stopped = 0, torch.zeros(()), False
     for order in permutations:
         for rows in order.split(minibatch_size):
             if stopped:
@@ -235,9 +235,7 @@ def strangers_ppo(
     moments = [torch.cat([optimiser.state[w][key].flatten() for w in weights])
                for key in ("exp_avg", "exp_avg_sq")]  # fmt: skip
     moved = torch.nn.utils.parameters_to_vector(weights).detach()
-    like = {"dtype": parameters.dtype}
-    numbers = [torch.tensor(float(x), **like) for x in (count + steps, kl, stopped, steps)]
-    return (moved, *moments, *numbers)
+    return (moved, *moments, count + steps, kl.to(parameters.dtype), stopped, steps)
 
 
 def strangers(name):

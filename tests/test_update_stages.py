@@ -1,6 +1,7 @@
 """Whole updates in lockstep: the right ones pass, and of a wrong one the wrong stage is named."""
 
 import functools
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from rlverify.descent import JUDGES
 from rlverify.fast import _trust_region as fast_trust_region
 from rlverify.fast import a2c, grpo_update, ppo_update, reinforce
 from rlverify.instruction import RESULT, narrowed, recorded
-from rlverify.lockstepping import compared, vacuous
+from rlverify.lockstepping import compared, lockstep, vacuous
+from rlverify.reference._updates import evaluate
 from toy_update import spoilt
 from whole_updates import CASES, UPDATES, case
 
@@ -112,6 +114,20 @@ def negated(array):
     return -array
 
 
+def exchanged(array):
+    return array.roll(1, 0)
+
+
+def half_exchanged(function):
+    """The values are those of other samples, their gradient is not."""
+
+    def wrong(*arguments):
+        made = function(*arguments)
+        return types.SimpleNamespace(outputs=exchanged(made.outputs), pulled=made.pulled)
+
+    return wrong
+
+
 def damped(products):
     return lambda vector: products(vector) + vector
 
@@ -126,28 +142,28 @@ ADAM_MISTAKES = {
 MISTAKES = {
     "ppo_update": (ppo_update, {
         "normalize": {"ddof": ("normalize_advantages", but(ddof=later))},
-        "evaluate": {"activation": ("evaluate", but(activation=other_activation))},
+        "evaluate": {"actions exchanged": ("evaluation", but(1, exchanged))},
         "stop": {"estimator": ("approximate_kl", but(estimator=lambda name: "k1"))},
         "gradient": {
-            "entropy repelled": ("gradient", but(4, negated)),
+            "entropy repelled": ("pulled", but(3, negated)),
             "wider clip": ("_surrogate_slopes", but(3, lambda clip: 4 * clip)),
             "critic not clipped": ("_value_slopes", but(3, lambda clip: None)),
-            "advantages exchanged": ("_surrogate_slopes", but(2, lambda a: a.flip(0))),
+            "advantages exchanged": ("_surrogate_slopes", but(2, exchanged)),
         },
         "clip": {"longer": ("clip_grad_norm", but(max_norm=longer))},
         "optimize": ADAM_MISTAKES,
     }),
     "value_update": (ppo_update, {
-        "evaluate": {"activation": ("mlp_forward", but(activation=other_activation))},
-        "gradient": {"twice": ("mlp_backward", but(2, lambda c: 2 * c))},
+        "evaluate": {"inputs exchanged": ("forward_pass", half_exchanged)},
+        "gradient": {"twice": ("_value_slopes", lambda f: lambda *values: 2 * f(*values))},
         "optimize": ADAM_MISTAKES,
     }),
     "a2c_update": (a2c, {
-        "evaluate": {"activation": ("evaluate", but(activation=other_activation))},
+        "evaluate": {"actions exchanged": ("evaluation", but(1, exchanged))},
         "gradient": {
-            "ascends": ("gradient", but(3, negated)),
-            "entropy repelled": ("gradient", but(4, negated)),
-            "critic doubled": ("gradient", but(5, lambda c: 2 * c)),
+            "ascends": ("pulled", but(2, negated)),
+            "entropy repelled": ("pulled", but(3, negated)),
+            "critic doubled": ("pulled", but(4, lambda values: 2 * values)),
         },
         "clip": {"longer": ("clip_grad_norm", but(max_norm=longer))},
         "optimize": {
@@ -158,7 +174,7 @@ MISTAKES = {
     "reinforce_update": (reinforce, {
         "gradient": {
             "ascends": ("policy_gradient", but(3, negated)),
-            "actions exchanged": ("policy_gradient", but(2, lambda a: a.roll(1, 0))),
+            "actions exchanged": ("policy_gradient", but(2, exchanged)),
         },
         "optimize": ADAM_MISTAKES,
     }),
@@ -233,3 +249,58 @@ def test_a_miscomputed_gradient_of_a_policy_is_named(dtype, monkeypatch):
         lambda self, old, actions, weights: original(self, old, actions, 2 * weights),
     )  # fmt: skip
     assert wrong_kinds(judged("trpo_update", "gaussian", dtype)) == {"gradient"}
+
+
+# other settings, and decisions
+
+OTHERWISE = [
+    ("ppo_update", "gaussian", {"activation": "relu", "normalize": False, "target_kl": None}, None),
+    ("ppo_update", "categorical", {"value_clip_range": None, "max_norm": None}, None),
+    ("ppo_update", "categorical", {"clip_range": (0.0625, 0.25)}, None),
+    ("ppo_update", "categorical", {"target_kl": 2.0**-8}, ("stopped", 1)),
+    ("a2c_update", "gaussian", {"eps_inside": True, "max_norm": None}, None),
+    ("trpo_update", "categorical", {"activation": "relu", "delta": 0.5}, None),
+    ("trpo_update", "gaussian", {"delta": 64.0, "backtrack": 0.875}, ("accepted", 0)),
+    ("trpo_update", "gaussian", {"advantages": np.zeros(12)}, ("tries", 0)),
+    ("grpo_update", "categorical", {"ratio": "sequence", "aggregation": "constant"}, None),
+    ("grpo_update", "categorical", {"beta": 0.0, "aggregation": "sequence_mean"}, None),
+    ("grpo_update", "categorical", {"kl_estimator": "k2", "mask": None, "max_norm": None}, None),
+]  # fmt: skip
+
+
+@dtypes
+@pytest.mark.parametrize(("name", "distribution", "changes", "wanted"), OTHERWISE)
+def test_right_updates_pass_under_other_settings(name, distribution, changes, wanted, dtype):
+    arguments = {**case(name, distribution), **changes}
+    found = lockstep(*UPDATES[name], arguments, dtype, JUDGES)
+    assert found.ok, found.wrong.sentence
+    if wanted is not None:  # that the setting does what it is there for
+        key, value = wanted
+        assert found.stages[-1].truth.value[key] == value
+
+
+def at_the_edge(away):
+    """Return a case of PPO whose first ratio lies that share below the edge of the clip."""
+    arguments = case("ppo_update", "categorical")
+    network = {k: arguments[k] for k in ("sizes", "critic_sizes", "activation", "distribution")}
+    samples = (arguments[k] for k in ("parameters", "inputs", "actions"))
+    old = evaluate(*samples, **network).log_probs
+    old[0] -= np.log1p(0.125) + np.log1p(-away)
+    return {
+        **arguments, "old_log_probs": old, "advantages": np.ones(len(old)), "normalize": False,
+        "minibatch_size": len(old), "permutations": np.arange(len(old))[None], "target_kl": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("nudge", [-(2.0**-20), 2.0**-20])
+def test_a_ratio_at_the_edge_of_the_clip_is_clipped_or_not(nudge, monkeypatch):
+    """Where rounding decides, both are right; where it does not, one is."""
+    nudged = but(3, lambda clip: clip + nudge)(ppo_update._surrogate_slopes)
+    monkeypatch.setattr(ppo_update, "_surrogate_slopes", nudged)
+    assert lockstep(*UPDATES["ppo_update"], at_the_edge(0.0)).ok
+    found = lockstep(*UPDATES["ppo_update"], at_the_edge(2.0**-24))
+    assert found.ok == (nudge > 0)
+    if nudge < 0:
+        assert kind(found.wrong.stage) == "gradient"
+    found = lockstep(*UPDATES["ppo_update"], at_the_edge(-(2.0**-24)))
+    assert found.ok == (nudge < 0)

@@ -155,16 +155,16 @@ class _Planned:
         plain = arrangement.axis is None and not arrangement.exchanged
         floats = [item.name for item in self.contract.arguments if item.kind == "float"]
         # what is handed over negated has the gradient negated
-        bound = [(b.parameter or b.source, b.source) for b in plan.bindings]
-        names = {n: s.removeprefix("-") for n, s in bound if s.removeprefix("-") in floats}
-        negated = {s.removeprefix("-") for _, s in bound if s.startswith("-")}
+        told = [(b.parameter or b.source, b.source) for b in plan.bindings]
+        names = {n: s.removeprefix("-") for n, s in told if s.removeprefix("-") in floats}
+        negated = {s.removeprefix("-") for _, s in told if s.startswith("-")}
         if self.arrays == "numpy" or not plain or not names or not self.assessor.works:
             return None
         calls = []
         for group, case in enumerate(cases):
             (arguments,) = arrangement.parts(plan.arguments(case.arguments))
-            told = weights(case)
-            leaves = tuple((label, told[name]) for name, label in self.assessor.reading.places)
+            weighted = weights(case)
+            leaves = tuple((label, weighted[name]) for name, label in self.assessor.reading.places)
             calls.append(Call(tuple(arguments), plan.positional, group, (tuple(names), leaves)))
         outcomes = self.engine.run(calls, self.arrays, dtype)
         found = [self.assessor.gradient(outcome, names) for outcome in outcomes]
@@ -192,18 +192,17 @@ def planned(
     if choose is not None:
         declared = parse(call) if call else infer(signature, arguments, BUILT_IN)
         readings = completions(declared, arguments)
-        candidates = [
-            _Planned(engine, contract, plan(signature, arguments, reading), arrays, layout)
-            for reading in readings
-        ]
-        for candidate, reading in zip(candidates, readings, strict=True):
-            candidate.call = reading.text
+        candidates = []
+        for reading in readings:
+            made = _Planned(engine, contract, plan(signature, arguments, reading), arrays, layout)
+            made.call = reading.text
+            candidates.append(made)
         chosen = choose(candidates) if candidates else None
         if chosen is not None:
             return chosen
     declaration = parse(call) if call else infer(signature, arguments)
-    made = plan(signature, arguments, declaration)
-    return _Planned(engine, contract, made, arrays, layout)
+    one = plan(signature, arguments, declaration)
+    return _Planned(engine, contract, one, arrays, layout)
 
 
 class Here:

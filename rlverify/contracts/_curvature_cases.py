@@ -15,10 +15,10 @@ from rlverify.errors import layer_parameters
 from rlverify.inputs import distinct
 
 SIZES = {
-    "categorical": ((1, 2), (2, 2), (1, 3), (1, 2, 2), (2, 1, 2), (1, 1, 1, 2)),
-    "gaussian": ((1, 1), (1, 2), (2, 1), (1, 2, 1), (2, 1, 1), (1, 1, 1, 1)),
+    "categorical": ((1, 2), (2, 2), (1, 3), (1, 1, 2), (1, 2, 2), (1, 1, 1, 2)),
+    "gaussian": ((1, 1), (1, 2), (2, 1), (1, 1, 1), (1, 2, 1), (1, 1, 1, 1)),
 }
-SAMPLES = (1, 2, 2)
+SAMPLES = (1, 1, 2, 2, 3)
 REGIMES = ("plain", "plain", "plain", "even", "confident", "kink")
 DAMPINGS = (0.0, 0.0, 0.125, 0.5, 2.0)
 CONFIDENT = 3.0  # added to one logit: a chance of some 0.9

@@ -11,6 +11,7 @@ from rlverify.contracts import _update_cases as cases
 from rlverify.contracts._measured import UNIT, exactly, measured, vanishes
 from rlverify.contracts._recordings import same
 from rlverify.contracts._update_laws import (
+    ONE,
     UPDATE_LAWS,
     direction_of,
     dual,
@@ -53,7 +54,7 @@ def log_probs_of(case: Case | dict[str, Any], parameters: np.ndarray, inputs: np
 def predictions(case: Case | dict[str, Any]) -> np.ndarray:
     """Return log π of every token before the update, as every dtype can hold it."""
     found = log_probs_of(case, case["parameters"], case["inputs"])
-    return found.astype(np.float32).astype(np.float64)
+    return np.asarray(found.astype(np.float32).astype(np.float64))
 
 
 def masked(case: Case | dict[str, Any], value: float) -> dict[str, np.ndarray]:
@@ -67,7 +68,7 @@ def masked(case: Case | dict[str, Any], value: float) -> dict[str, np.ndarray]:
 
 @st.composite
 def answers(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
-    """Draw an update of some answers; where they are padded garbage stands there."""
+    """Draw an update of some answers, garbage where they are padded; the kind counts steps."""
     shape, rng = draw(st.sampled_from(SHAPES)), cases.seeded(draw)
     sizes = draw(st.sampled_from(SIZES))
     count = layer_parameters(sizes)
@@ -103,7 +104,7 @@ def answers(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
     }
     if mask is not None:
         drawn |= masked(drawn, draw(st.sampled_from(GARBAGE)))
-    return Case({name: drawn[name] for name in names}, kind)
+    return Case({name: drawn[name] for name in names}, cases.kind_of(drawn))
 
 
 def plain(
@@ -125,7 +126,7 @@ def plain(
         "first": np.zeros(parameters), "second": np.zeros(parameters),
         "sizes": sizes, "activation": "tanh", **knobs,
     }  # fmt: skip
-    return Case({name: drawn[name] for name in names}, "right", label)
+    return Case({name: drawn[name] for name in names}, "several", label)
 
 
 def sized(names: tuple[str, ...], **knobs: Any) -> Callable[[tuple[int, ...]], Case]:
@@ -192,6 +193,6 @@ LAWS = (
     gradient_law(loss_slope),
     *UPDATE_LAWS,
     Law("garbage-invisible", "NaN and 2¹⁵ in place of padded tokens do not matter", check_garbage),
-    Law("flat", "beyond the range, as asked, the policy has no gradient", check_flat),
-    Law("norm", "gradients are made no longer than max_norm, by one factor", check_norm),
+    Law("flat", "beyond the range, as asked, the policy has no gradient", check_flat, ONE),
+    Law("norm", "gradients are made no longer than max_norm, by one factor", check_norm, ONE),
 )

@@ -76,7 +76,7 @@ def check_multiplied_back(subject: Subject, case: Case) -> Iterable[Claim]:
     rows = exact(np.concatenate([one["inputs"], np.ones((samples, 1))], axis=1))
     inner = rows.T @ rows / samples
     root = exactly(one["damping"]).sqrt()
-    share = np.sqrt(_tracked(sum(np.diag(inner)) / (width + 1)))
+    share = _tracked(sum(np.diag(inner)) / (width + 1)).sqrt()
     step = measured(subject(one)["step"], subject.bound(one)["step"])[: width + 1]
     for j in range(width + 1):
         terms = [step[i] * _tracked(inner[i, j]) for i in range(width + 1)]
@@ -101,5 +101,5 @@ LAWS = (
         "multiplied-back", "both damped factors times the step are the gradient, on one layer",
         check_multiplied_back,
     ),
-    Law("mean", "every input twice changes nothing", check_mean),
+    Law("mean", "an input twice is that input once", check_mean),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.adam import adam as torch_adam
 
 Tensor = torch.Tensor
 
@@ -61,28 +62,27 @@ def shortened(slope: Tensor, max_norm: float | None) -> Tensor:
 
 
 class Adam:
-    """torch.optim.Adam that begins with given moments."""
+    """torch's Adam, which begins with given moments."""
 
     def __init__(self, weights: Tensor, first: np.ndarray, second: np.ndarray, count: int,
                  knobs: dict[str, Any]) -> None:  # fmt: skip
-        self.optimiser = torch.optim.Adam(
-            [weights], lr=knobs["learning_rate"], betas=(knobs["beta1"], knobs["beta2"]),
-            eps=knobs["eps"],
-        )  # fmt: skip
-        self.weights = weights
-        self.state = self.optimiser.state[weights]
-        self.state["step"] = torch.tensor(float(count))
-        self.state["exp_avg"], self.state["exp_avg_sq"] = tensors(first, second)
+        self.weights, self.steps, self.knobs = weights, torch.tensor(float(count)), knobs
+        self.first, self.second = tensors(first, second)
 
     def step(self, slope: Tensor) -> None:
         """Take a step."""
-        self.weights.grad = slope
-        self.optimiser.step()
+        knobs = self.knobs
+        with torch.no_grad():  # the class would be made anew for every update, which costs more
+            torch_adam(
+                [self.weights], [slope], [self.first], [self.second], [], [self.steps],
+                amsgrad=False, beta1=knobs["beta1"], beta2=knobs["beta2"],
+                lr=knobs["learning_rate"], weight_decay=0.0, eps=knobs["eps"], maximize=False,
+            )  # fmt: skip
 
     @property
     def results(self) -> tuple[np.ndarray, ...]:
         """Return parameters, both moments and the number of steps."""
-        moments = self.state["exp_avg"], self.state["exp_avg_sq"], self.state["step"].double()
+        moments = self.first, self.second, self.steps.double()
         return tuple(x.detach().numpy() for x in (self.weights, *moments))
 
 

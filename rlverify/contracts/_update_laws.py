@@ -48,18 +48,12 @@ def direction_of(array: np.ndarray) -> np.ndarray:
 
 
 def single(case: Case, **changes: Any) -> Case:
-    """Return the case with one epoch of one mini-batch, in order, which nothing stops.
-
-    What its function does not take is left out.
-    """
+    """Return the case with one epoch of one mini-batch, in order, which nothing stops."""
     samples = len(case["inputs"])
-    plain: dict[str, Any] = {
-        "permutations": np.arange(samples)[np.newaxis],
-        "minibatch_size": samples,
-    }
-    plain["target_kl"] = None
-    wanted = (plain | changes).items()
-    return case.but(**{name: value for name, value in wanted if name in case.arguments})
+    plain = {"permutations": np.arange(samples)[np.newaxis], "minibatch_size": samples}
+    if "target_kl" in case.arguments:
+        plain["target_kl"] = None
+    return case.but(**plain | changes)
 
 
 def empty(case: Case) -> dict[str, np.ndarray]:
@@ -190,7 +184,8 @@ def check_still(subject: Subject, case: Case) -> Iterable[Claim]:
 def check_counted(subject: Subject, case: Case) -> Iterable[Claim]:
     """Every mini-batch is one step, the smaller one at the end of an epoch too."""
     free = case.but(target_kl=None) if "target_kl" in case.arguments else case
-    steps = np.array(float(sum(1 for _ in batches_of(case))))
+    batches = -(-len(case["inputs"]) // case["minibatch_size"])
+    steps = np.array(float(len(case["permutations"]) * batches))
     got = subject(free)
     zero = np.zeros(())
     if "steps" in got:
@@ -199,23 +194,19 @@ def check_counted(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 def batches_of(case: Case) -> Iterator[np.ndarray]:
-    """Yield the samples of every mini-batch; one without a real token takes no step."""
-    size, mask = case["minibatch_size"], case.arguments.get("mask")
+    """Yield the samples of every mini-batch."""
+    size = case["minibatch_size"]
     for order in case["permutations"]:
         for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            if mask is None or mask[rows].any():
-                yield rows
+            yield order[start : start + size]
 
 
-SAMPLED = ("inputs", "actions", "old_log_probs", "advantages", "returns", "old_values",
-           "reference_log_probs", "mask", "weights")  # fmt: skip
+SAMPLED = ("inputs", "actions", "old_log_probs", "advantages", "returns", "old_values")
 
 
 def taken(case: Case, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the arrays of some samples."""
-    found = {name: case.arguments.get(name) for name in SAMPLED}
-    return {name: array[rows] for name, array in found.items() if array is not None}
+    return {name: case[name][rows] for name in SAMPLED if name in case.arguments}
 
 
 def check_chained(subject: Subject, case: Case) -> Iterable[Claim]:
@@ -263,10 +254,15 @@ def duals_of(case: Case, name: str) -> np.ndarray:
     return duals(case[name]) if case[name].dtype.kind == "f" else case[name]
 
 
+def single_precision(array: np.ndarray) -> np.ndarray:
+    """Return numbers that float32 holds too."""
+    return array.astype(np.float32).astype(np.float64)
+
+
 def check_stopped(subject: Subject, case: Case) -> Iterable[Claim]:
     """A policy that is already too far away is not moved at all."""
     far = case.but(
-        old_log_probs=np.float64(np.float32(predictions(case).log_probs - 1.0)), target_kl=0.125
+        old_log_probs=single_precision(predictions(case).log_probs - 1.0), target_kl=0.125
     )
     got, zero = subject(far), np.zeros(())
     yield Claim(got["parameters"], case["parameters"], np.zeros(case["parameters"].shape))
@@ -277,7 +273,7 @@ def check_stopped(subject: Subject, case: Case) -> Iterable[Claim]:
 
 def check_on_policy(subject: Subject, case: Case) -> Iterable[Claim]:
     """While the policy is the one that acted, the ratio is 1, so no range holds it back."""
-    old = predictions(case).log_probs.astype(np.float32).astype(np.float64)
+    old = single_precision(predictions(case).log_probs)
     alone = single(case, old_log_probs=old)
     if alone["normalize"] and len(old) <= case["ddof"]:
         return

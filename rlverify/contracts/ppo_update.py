@@ -261,6 +261,7 @@ PPO_CONTRACT = Contract(
     arguments=PPO_ARGUMENTS,
     outputs=("parameters", "first", "second", "count", "kl", "stopped", "steps"),
     axes=("P", "P", "P", "", "", "", ""),
+    counted=("count", "stopped", "steps"),
     inputs=cases.ppo_cases(names_of(PPO_ARGUMENTS)),
     examples=(),
     laws=laws.PPO_LAWS,
@@ -303,6 +304,7 @@ VALUE_CONTRACT = Contract(
     arguments=VALUE_ARGUMENTS,
     outputs=("parameters", "first", "second", "count"),
     axes=("P", "P", "P", ""),
+    counted=("count",),
     inputs=cases.value_cases(names_of(VALUE_ARGUMENTS)),
     examples=(
         Example(

@@ -59,14 +59,14 @@ TIMED = {"count": 0, "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "eps":
 
 @st.composite
 def weighted(draw: st.DrawFn) -> Case:
-    """Draw an update; the kind is the distribution."""
+    """Draw an update; its kind says that it is a single step."""
     distribution = draw(st.sampled_from(("categorical", "gaussian")))
     samples, rng = draw(st.integers(1, 4)), cases.seeded(draw)
     drawn = cases.rollout(draw, rng, samples, distribution)
     count = cases.parameters_of(drawn["sizes"], None, distribution)
     drawn |= cases.moments(draw, rng, count, ONE_STEP)
     drawn |= {"parameters": drawn["parameters"][:count], "weights": drawn["advantages"]}
-    return Case({name: drawn[name] for name in NAMES}, distribution)
+    return Case({name: drawn[name] for name in NAMES}, "single")
 
 
 def plain(samples: int, sizes: tuple[int, ...], label: str, **knobs: Any) -> Case:
@@ -80,7 +80,7 @@ def plain(samples: int, sizes: tuple[int, ...], label: str, **knobs: Any) -> Cas
         "first": np.zeros(count), "second": np.zeros(count), "sizes": sizes,
         "activation": "tanh", "distribution": "categorical", **knobs,
     }  # fmt: skip
-    return Case({name: drawn[name] for name in NAMES}, "categorical", label)
+    return Case({name: drawn[name] for name in NAMES}, "single", label)
 
 
 def sized(shape: tuple[int, ...]) -> Case:
@@ -157,7 +157,7 @@ CONTRACT = Contract(
             Case({"parameters": np.zeros(4), "inputs": np.zeros((1, 1)), "actions": np.array([0]),
                   "weights": np.array([2.0]), "first": np.zeros(4), "second": np.zeros(4),
                   "count": 0, "sizes": (1, 2), "activation": "tanh", "distribution": "categorical",
-                  **PLAIN_ADAM}, "categorical", "worked by hand"),
+                  **PLAIN_ADAM}, "single", "worked by hand"),
             {"parameters": ["0", "0", "1/4", "-1/4"], "first": ["0", "0", "-1/2", "1/2"],
              "second": ["0", "0", "1/2", "1/2"], "count": "1"},
         ),

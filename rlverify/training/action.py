@@ -6,7 +6,6 @@ values, is computed afterwards by the suite's own functions.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -58,7 +57,8 @@ class Actor:
             return moved
         weights = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         reached = weights[:, :-1].cumsum(axis=1) <= noise[:, None] * weights.sum(1, keepdims=True)
-        return reached.sum(axis=1)
+        chosen: np.ndarray = reached.sum(axis=1)
+        return chosen
 
 
 def layers(
@@ -77,7 +77,7 @@ def layers(
 
 def drawn(
     generator: np.random.Generator, distribution: str, shape: tuple[int, ...], width: int
-) -> Any:
+) -> np.ndarray:
     """Return the noise that actions follow from."""
     if distribution == "categorical":
         return generator.random(shape)

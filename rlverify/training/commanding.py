@@ -194,7 +194,7 @@ class Interruption:
 @contextlib.contextmanager
 def patience() -> Iterator[Interruption]:
     """Let an update come to its end when the process is asked to stop, so that it can be saved."""
-    interruption, kept = Interruption(), dict[int, Any]()
+    interruption, kept = Interruption(), dict[signal.Signals, Any]()
     if threading.current_thread() is threading.main_thread():  # no other may handle signals
         for number in (signal.SIGINT, signal.SIGTERM):
             kept[number] = signal.signal(number, interruption.ask)

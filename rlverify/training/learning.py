@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rlverify.training import collection, tokenization
+from rlverify.training.action import drawn
 from rlverify.training.collection import Experience
 from rlverify.training.computation import Backend
 from rlverify.training.configuration import Critical, Grpo, Interactive, Reinforce
@@ -38,7 +39,7 @@ def collect_steps(
     """Let the policy take `horizon` steps in every environment."""
     settings = task.settings
     assert isinstance(settings, Critical)
-    noise = collection.drawn(
+    noise = drawn(
         task.generator(ACTIONS, moment.update),
         task.problem.distribution,
         (settings.horizon, settings.environments),
@@ -51,10 +52,10 @@ def collect_episodes(
     state: State, moment: Moment, task: Task, environments: Environments
 ) -> Experience:
     """Let the policy play one episode in every environment."""
-    assert task.problem.limit is not None
+    limit, outputs = task.problem.limit, task.problem.outputs
+    assert limit is not None
     generator = task.generator(ACTIONS, moment.update)
-    policy, problem = actor(state, task), task.problem
-    return collection.episodes(environments, policy, generator, problem.limit, problem.outputs)
+    return collection.episodes(environments, actor(state, task), generator, limit, outputs)
 
 
 def collect_responses(state: State, moment: Moment, task: Task, prompter: Prompter) -> Responses:

@@ -82,7 +82,7 @@ def save(folder: Path, task: Task, stand: Stand) -> None:
     for part, content in _parts(stand).items():
         arrays |= {f"{part}.{name}": array for name, array in content.items()}
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(file, allow_pickle=False, **arrays)
     write_atomically(folder / FILE, file.getvalue())
 
 
