@@ -48,12 +48,18 @@ def direction_of(array: np.ndarray) -> np.ndarray:
 
 
 def single(case: Case, **changes: Any) -> Case:
-    """Return the case with one epoch of one mini-batch, in order, which nothing stops."""
+    """Return the case with one epoch of one mini-batch, in order, which nothing stops.
+
+    What its function does not take is left out.
+    """
     samples = len(case["inputs"])
-    plain = {"permutations": np.arange(samples)[np.newaxis], "minibatch_size": samples}
-    if "target_kl" in case.arguments:
-        plain["target_kl"] = None
-    return case.but(**plain | changes)
+    plain: dict[str, Any] = {
+        "permutations": np.arange(samples)[np.newaxis],
+        "minibatch_size": samples,
+    }
+    plain["target_kl"] = None
+    wanted = (plain | changes).items()
+    return case.but(**{name: value for name, value in wanted if name in case.arguments})
 
 
 def empty(case: Case) -> dict[str, np.ndarray]:
@@ -184,8 +190,7 @@ def check_still(subject: Subject, case: Case) -> Iterable[Claim]:
 def check_counted(subject: Subject, case: Case) -> Iterable[Claim]:
     """Every mini-batch is one step, the smaller one at the end of an epoch too."""
     free = case.but(target_kl=None) if "target_kl" in case.arguments else case
-    batches = -(-len(case["inputs"]) // case["minibatch_size"])
-    steps = np.array(float(len(case["permutations"]) * batches))
+    steps = np.array(float(sum(1 for _ in batches_of(case))))
     got = subject(free)
     zero = np.zeros(())
     if "steps" in got:
@@ -194,19 +199,23 @@ def check_counted(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 def batches_of(case: Case) -> Iterator[np.ndarray]:
-    """Yield the samples of every mini-batch."""
-    size = case["minibatch_size"]
+    """Yield the samples of every mini-batch; one without a real token takes no step."""
+    size, mask = case["minibatch_size"], case.arguments.get("mask")
     for order in case["permutations"]:
         for start in range(0, len(order), size):
-            yield order[start : start + size]
+            rows = order[start : start + size]
+            if mask is None or mask[rows].any():
+                yield rows
 
 
-SAMPLED = ("inputs", "actions", "old_log_probs", "advantages", "returns", "old_values")
+SAMPLED = ("inputs", "actions", "old_log_probs", "advantages", "returns", "old_values",
+           "reference_log_probs", "mask", "weights")  # fmt: skip
 
 
 def taken(case: Case, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the arrays of some samples."""
-    return {name: case[name][rows] for name in SAMPLED if name in case.arguments}
+    found = {name: case.arguments.get(name) for name in SAMPLED}
+    return {name: array[rows] for name, array in found.items() if array is not None}
 
 
 def check_chained(subject: Subject, case: Case) -> Iterable[Claim]:
