@@ -112,6 +112,14 @@ def test_what_follows_a_time_limit_is_the_final_observation():
     cut = taken.truncated[:-1]
     np.testing.assert_array_equal(following[:-1][~cut], seen[1:][~cut])
     assert (following[:-1][cut] != seen[1:][cut]).any(axis=1).all()
+    # played by hand, the episode ends where the recording says
+    env = gymnasium.make("Pendulum-v1")
+    env.reset(seed=episode_seed(small.seed, 0, 0))
+    for action in taken.actions[:200, 0]:
+        final, _, _, cut, _ = env.step(np.clip(action, -2, 2).astype(np.float32))
+    assert cut
+    np.testing.assert_array_equal(following[199, 0], final)
+    env.close()
 
 
 def test_actions_out_of_bounds_are_clipped_for_the_environment_alone():
@@ -312,6 +320,14 @@ def test_gaussian_runs_resume(algorithm: str, tmp_path: Path):
     for run in (whole, part):
         run.advance()
     assert_same(whole, part)
+
+
+def test_every_update_draws_numbers_of_its_own():
+    small = task("ppo")
+    kinds = [(purpose, update) for purpose in range(1, 4) for update in range(5)]
+    drawn = {small.generator(*kind).random() for kind in kinds}
+    assert len(drawn) == len(kinds)
+    assert task("ppo", seed=4).generator(1, 0).random() not in drawn
 
 
 def test_seeds_and_settings_matter():
@@ -555,13 +571,20 @@ def test_broken_saves_are_refused(
     assert "is no saved run, or a broken one: " in err
 
 
-def test_pickled_saves_are_not_opened(command: Command, tmp_path: Path):
-    """What is read is data: an array of objects, which could run code, is refused."""
+class Trap:
+    """What would make a file when it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("sprung"),)
+
+
+def test_saves_are_data_alone(command: Command, tmp_path: Path):
     (tmp_path / "run").mkdir()
-    np.savez(tmp_path / "run" / FILE, run=np.array([object()], dtype=object))
+    np.savez(tmp_path / "run" / FILE, run=np.array([Trap()], dtype=object))
     status, _, err = command(*chosen("ppo"), "--out", "run", "--resume")
     assert status == 2
     assert "is no saved run, or a broken one: " in err
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_other_versions_are_told(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
