@@ -184,6 +184,7 @@ class Grpo(Common):
     """GRPO: groups of responses to one prompt, compared with each other."""
 
     steps: int = knob(300_000, COUNT, "tokens that are sampled, all together; never more")
+    activation: str = knob("relu", words("tanh", "relu"), "tanh or relu")
     prompts: int = knob(16, COUNT, "prompts in a batch")
     group: int = knob(8, COUNT, "responses to each prompt")
     scale: str = knob(
@@ -196,7 +197,7 @@ class Grpo(Common):
     epochs: int = knob(2, COUNT, "passes through each batch")
     minibatch_size: int = knob(64, COUNT, "responses of one step")
     clip_range: float = knob(0.2, INSIDE, "how far the ratio may move from 1")
-    beta: float = knob(0.001, LEAST_0, "weight of the KL from the initial policy")
+    beta: float = knob(0.03, LEAST_0, "weight of the KL from the initial policy")
     kl_estimator: str = knob("k3", words("k1", "k2", "k3"), "k1, k2 or k3")
     ratio: str = knob("token", words("token", "sequence"), "token or sequence")
     aggregation: str = knob(
