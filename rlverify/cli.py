@@ -317,7 +317,7 @@ def train(
     json: Json = None,
     no_color: NoColor = False,
 ) -> int:
-    """Train a policy with the suite's own functions, and draw how it learns."""
+    """Train a policy with the suite's own functions."""
     desk = desk_for(context, json)
     from rlverify.training import commanding
 

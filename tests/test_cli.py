@@ -22,7 +22,7 @@ def test_version(run: Run):
 def test_no_command_shows_what_there_is(run: Run):
     ran = run()
     assert ran.status == 2
-    for command in ("verify", "check", "bias", "explain", "list", "mutants"):
+    for command in ("verify", "check", "bias", "explain", "list", "mutants", "train"):
         # no description is cut short
         assert re.search(rf"^  {command} +[A-Z].*\.$(?<!\.\.\.)", ran.out, re.MULTILINE), command
 
