@@ -2,7 +2,7 @@
 
 An update runs through named stages and hands what each made to its `trace`, which may look at
 it and gives back what the update goes on with. So two implementations can be compared stage by
-stage, each fed with what the other.
+stage, each fed with what the other made.
 
 The parameters are one flat vector: the policy's network, then log σ [D] where the distribution
 is Gaussian, then the critic's network, where there is one. A loss of log-probabilities,

@@ -7,7 +7,6 @@ axes are named by a string such as `"T B"` or `"... A"`, whose dots stand for an
 the first array that names an axis fixes its length for the others.
 """
 
-import functools
 import itertools
 import math
 import numbers
@@ -16,13 +15,14 @@ from typing import Any
 
 HALF = ("float16", "bfloat16")
 FLOATS = (*HALF, "float32", "float64")
-# remembered: NumPy takes five microseconds to write the name of a dtype
-_bare_name = functools.cache(lambda dtype: str(dtype).removeprefix("torch."))
+_NAMES: dict[Any, str] = {}  # NumPy takes five microseconds to write the name of a dtype
 
 
 def dtype_name(array: Any) -> str:
     """Return the bare name of an array's dtype, `float32` for `torch.float32`."""
-    return str(_bare_name(array.dtype))
+    if array.dtype not in _NAMES:  # no functools.cache: `torch.compile` warns of it
+        _NAMES[array.dtype] = str(array.dtype).removeprefix("torch.")
+    return _NAMES[array.dtype]
 
 
 def _kind(value: Any) -> str:

@@ -77,6 +77,14 @@ KNOWN_BUGS = (
         also=(("unit = power_of_two(b)", "unit = 1"),),
     ),
     KnownBug("F8c", "if not any(b):", "if False:", also=((BREAKDOWN, "if False:"),)),
+    KnownBug(  # an ε keeps the first division whole, not the next
+        "F8d", "if not any(b):", "if False:",
+        also=(
+            (BREAKDOWN, "if False:"), ("if following <= enough:", "if False:"),
+            ("alpha = squared / curvature", "alpha = squared / (curvature + 1e-8)"),
+            ("unit = power_of_two(b)", "unit = 1"),
+        ),
+    ),
     KnownBug("F9a", "beta = following / squared", "beta = squared / following"),
     KnownBug("F9b", "r = r - alpha * product", "pass"),
     KnownBug("F9c", "p = r + beta * p", "p = r"),
