@@ -34,7 +34,8 @@ SYNONYMS: dict[str, str] = {
     "b_values rollout_values prev_values",
     "old_log_probs": "old_log_prob old_logp old_logprobs old_logprob logp_old logprobs_old "
     "log_probs_old log_prob_old b_logprobs behaviour_log_probs rollout_log_probs old_lp "
-    "old_action_log_probs oldlogprob oldlogprobs oldlogp old_per_token_logps old_per_token_logprobs",
+    "old_action_log_probs oldlogprob oldlogprobs oldlogp old_per_token_logps "
+    "old_per_token_logprobs",
     "reference_log_probs": "ref_log_probs ref_log_prob ref_logprobs ref_logprob ref_logps ref_logp "
     "ref_per_token_logps ref_per_token_logprobs reference_log_prob reference_logprobs "
     "reference_logps reference_logp logp_ref log_probs_ref ref_lp",
