@@ -122,15 +122,14 @@ class Tracked(Elementary):
     # --- arithmetic ---------------------------------------------------------------
 
     def _lift(self, other: Any) -> "Tracked":
+        if isinstance(other, Tracked):
+            return other
         if isinstance(other, np.ndarray):  # `float` would take one element and drop its error
             raise TypeError(f"Tracked: an array of shape {other.shape} came, wanted a number.")
-        return other if isinstance(other, Tracked) else Tracked(float(other), self.u)
+        return Tracked(float(other), self.u)
 
     def _exact(self) -> bool:
         return self.running == 0 and self.weight == 0 and self.terms <= 1
-
-    def _is_zero(self) -> bool:
-        return self.value == 0 and self._exact()
 
     def _rounds_nothing(self) -> bool:
         """Whether multiplying by this number is exact: zero or a power of two, unrounded."""
@@ -193,12 +192,18 @@ class Tracked(Elementary):
         a, b = self, self._lift(other)
         if a.terms > 1 and b.terms > 1:
             a, b = a._closed(), b._closed()
-        value = a.value * b.value
+        left, right = a.value, b.value
+        value = left * right
         magnitude = a.magnitude * b.magnitude
-        exact = a._rounds_nothing() or b._rounds_nothing()
-        rounded = 0 if exact else 1
-        # another order may apply the inexact factor to a sum that the exact one is part of
-        product = 0 if a._is_zero() or b._is_zero() else 1
+        rounded = product = 1
+        for factor in (a, b):
+            if factor.running == 0 and factor.weight == 0 and factor.terms <= 1:  # exact
+                if factor.value == 0:
+                    rounded = product = 0
+                elif abs(math.frexp(factor.value)[0]) == 0.5:
+                    # not the product: in another order the other factor, which rounds, may be
+                    # applied to a sum that this one is part of
+                    rounded = 0
         return Tracked(
             value,
             a.u,
@@ -209,14 +214,12 @@ class Tracked(Elementary):
             + a.u * a.weight * b.weight
             + product * magnitude,
             a.depth + b.depth + product,
-            abs(a.value) * b.running
-            + abs(b.value) * a.running
+            abs(left) * b.running
+            + abs(right) * a.running
             + a.u * a.running * b.running
             + rounded * abs(value),
             # as products: a power that is too large would raise instead of being infinite
-            b.value * b.value * a.variance
-            + a.value * a.value * b.variance
-            + rounded * value * value,
+            right * right * a.variance + left * left * b.variance + rounded * value * value,
         )
 
     __rmul__ = __mul__

@@ -32,7 +32,7 @@ from rlverify.twinning import Canonical, as_torch
 
 DTYPES = ("float64", "float32")
 TIMED_SHAPE = (2048, 8)
-TIMED_SECONDS = 0.15
+TIMED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
