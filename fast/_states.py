@@ -1,4 +1,4 @@
-"""What optimisers return and remember, and a refusal that they share."""
+"""What optimisers return and remember."""
 
 from typing import NamedTuple
 
@@ -112,11 +112,3 @@ def rmsprop_init(parameters: Float[torch.Tensor, "P"], *, start: float) -> Rmspr
     check.floats("P", parameters=parameters)
     check.number("start", start)
     return RmspropState(torch.zeros_like(parameters) + start)
-
-
-def below_one(check: Arguments, **shares: float) -> None:
-    """Require shares in [0, 1): one of 1 would never learn."""
-    check.unit(None, **shares)
-    for name, share in shares.items():
-        if share == 1:
-            raise ValueError(f"{check.function}: {name} came as {share}, wanted a number below 1.")

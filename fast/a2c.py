@@ -18,11 +18,10 @@ from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
 from rlverify.fast._reductions import real, real_dot
-from rlverify.fast._states import below_one
 from rlverify.fast._updates import Trace, constants, evaluation, passes_of, pulled, untraced
 from rlverify.fast.optimizers import clip_grad_norm, rmsprop
 from rlverify.fast.scan import rounded
-from rlverify.refusals import policy_and_critic
+from rlverify.refusals import policy_and_critic, shares
 
 
 class A2cUpdate(NamedTuple):
@@ -178,7 +177,7 @@ def a2c_update(
     if max_norm is not None:
         check.positive("max_norm", max_norm)
     check.number("learning_rate", learning_rate)
-    below_one(check, decay=decay)
+    shares(check, decay=decay)
     check.positive("eps", eps)
     check.switch(eps_inside=eps_inside)
 

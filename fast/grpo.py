@@ -14,8 +14,7 @@ from rlverify.errors import Arguments
 from rlverify.fast._reductions import real
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
-
-ESTIMATORS = ("k1", "k2", "k3")
+from rlverify.refusals import kl_term, token_loss
 
 
 def group_advantages(
@@ -183,10 +182,7 @@ def kl_penalized_rewards(
     check.floats("B L", log_probs=log_probs, reference_log_probs=reference_log_probs)
     check.floats("B", rewards=rewards)
     check.mask("B L", mask)
-    check.number("beta", beta)
-    if beta != 0:
-        check.positive("beta", beta)
-    check.choice("kl_estimator", kl_estimator, ESTIMATORS)
+    kl_term(check, beta, kl_estimator)
 
     earned, policy, reference = widened(
         rewards.detach(), log_probs.detach(), reference_log_probs.detach()
@@ -273,14 +269,8 @@ def grpo_loss(
     check.floats("B L", reference_log_probs=reference_log_probs)
     check.floats("B", advantages=advantages)
     check.mask("B L", mask)
-    check.positive("clip_range", clip_range)
-    check.number("beta", beta)
-    if beta != 0:
-        check.positive("beta", beta)
-    check.choice("kl_estimator", kl_estimator, ESTIMATORS)
-    check.choice("ratio", ratio, ("token", "sequence"))
-    check.choice("aggregation", aggregation, ("token_mean", "sequence_mean", "constant"))
-    check.positive("normalizer", normalizer)
+    kl_term(check, beta, kl_estimator)
+    token_loss(check, clip_range, ratio, aggregation, normalizer)
 
     policy, old, reference = widened(
         log_probs, old_log_probs.detach(), reference_log_probs.detach()

@@ -19,7 +19,6 @@ from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments, layer_parameters
 from rlverify.fast._reductions import real
-from rlverify.fast._states import below_one
 from rlverify.fast._updates import (
     Trace,
     constants,
@@ -29,10 +28,9 @@ from rlverify.fast._updates import (
     told,
     untraced,
 )
-from rlverify.fast.grpo import ESTIMATORS
 from rlverify.fast.optimizers import adam, clip_grad_norm
 from rlverify.fast.scan import rounded
-from rlverify.refusals import permuted
+from rlverify.refusals import adam_step, kl_term, mini_batched, token_loss
 
 
 class GrpoUpdate(NamedTuple):
@@ -150,23 +148,15 @@ def grpo_update(
     check.floats("M L", old_log_probs=old_log_probs, reference_log_probs=reference_log_probs)
     check.floats("M", advantages=advantages)
     check.mask("M L", mask)
-    permuted(check, permutations, len(inputs))
-    check.floats("P", first=first, second=second)
-    check.count("count", count, least=0)
-    check.count("minibatch_size", minibatch_size, least=1)
-    check.positive("clip_range", clip_range)
-    check.number("beta", beta)
-    if beta != 0:
-        check.positive("beta", beta)
-    check.choice("kl_estimator", kl_estimator, ESTIMATORS)
-    check.choice("ratio", ratio, ("token", "sequence"))
-    check.choice("aggregation", aggregation, ("token_mean", "sequence_mean", "constant"))
-    check.positive("normalizer", normalizer)
+    mini_batched(check, permutations, minibatch_size, len(inputs))
+    kl_term(check, beta, kl_estimator)
+    token_loss(check, clip_range, ratio, aggregation, normalizer)
     if max_norm is not None:
         check.positive("max_norm", max_norm)
-    check.number("learning_rate", learning_rate)
-    below_one(check, beta1=beta1, beta2=beta2)
-    check.positive("eps", eps)
+    adam_step(
+        check, first, second, count=count, least=0,
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps,
+    )  # fmt: skip
 
     trace, dtype = untraced if trace is None else trace, parameters.dtype
     parameters, inputs, old_log_probs, reference_log_probs, advantages, first, second = constants(

@@ -21,12 +21,12 @@ from rlverify.fast._states import (
     SgdState,
     SgdUpdate,
     adam_init,
-    below_one,
     rmsprop_init,
     sgd_init,
 )
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
+from rlverify.refusals import adam_step, shares
 
 __all__ = [
     "AdamState",
@@ -143,11 +143,11 @@ def adam(
         tensor([0.6250])
     """
     check = Arguments("adam", torch.Tensor)
-    check.floats("P", parameters=parameters, gradients=gradients, first=first, second=second)
-    check.count("count", count, least=1)
-    check.number("learning_rate", learning_rate)
-    below_one(check, beta1=beta1, beta2=beta2)
-    check.positive("eps", eps)
+    check.floats("P", parameters=parameters, gradients=gradients)
+    adam_step(
+        check, first, second, count=count, least=1,
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps,
+    )  # fmt: skip
 
     dtype = parameters.dtype
     place, slope, mean, spread = _constants(parameters, gradients, first, second)
@@ -204,7 +204,7 @@ def rmsprop(
     check = Arguments("rmsprop", torch.Tensor)
     check.floats("P", parameters=parameters, gradients=gradients, squares=squares)
     check.number("learning_rate", learning_rate)
-    below_one(check, decay=decay)
+    shares(check, decay=decay)
     check.positive("eps", eps)
     check.switch(eps_inside=eps_inside)
 

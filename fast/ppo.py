@@ -25,7 +25,7 @@ from rlverify.fast._reductions import real
 from rlverify.fast._special import exp_surplus
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
-from rlverify.refusals import clip_edges
+from rlverify.refusals import KL_ESTIMATORS, clip_edges
 
 
 def _mean(terms: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -278,7 +278,7 @@ def approximate_kl(
     check = Arguments("approximate_kl", torch.Tensor)
     check.floats("...", log_probs=log_probs, old_log_probs=old_log_probs)
     check.mask("...", mask)
-    check.choice("estimator", estimator, ("k1", "k2", "k3"))
+    check.choice("estimator", estimator, KL_ESTIMATORS)
 
     d = real(log_probs, mask) - real(old_log_probs.detach(), mask)
     if estimator == "k1":

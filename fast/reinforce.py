@@ -16,10 +16,9 @@ import torch
 from jaxtyping import Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.fast._states import below_one
 from rlverify.fast._updates import Trace, constants, policy_gradient, untraced
 from rlverify.fast.optimizers import adam
-from rlverify.refusals import policy_and_critic
+from rlverify.refusals import adam_step, policy_and_critic
 
 
 class ReinforceUpdate(NamedTuple):
@@ -107,11 +106,10 @@ def reinforce_update(
     }
     policy_and_critic(check, parameters, inputs, actions, critic_sizes=None, **network)
     check.floats("N", weights=weights)
-    check.floats("P", first=first, second=second)
-    check.count("count", count, least=0)
-    check.number("learning_rate", learning_rate)
-    below_one(check, beta1=beta1, beta2=beta2)
-    check.positive("eps", eps)
+    adam_step(
+        check, first, second, count=count, least=0,
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps,
+    )  # fmt: skip
 
     trace, dtype = untraced if trace is None else trace, parameters.dtype
     parameters, inputs, weights, first, second = constants(

@@ -17,10 +17,9 @@ from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
 from rlverify.reference._reductions import real_places, scalar
-from rlverify.reference._states import below_one
 from rlverify.reference._updates import Trace, evaluate, gradient, untraced
 from rlverify.reference.optimizers import clip_grad_norm, rmsprop
-from rlverify.refusals import policy_and_critic
+from rlverify.refusals import policy_and_critic, shares
 
 
 class A2cUpdate(NamedTuple):
@@ -176,7 +175,7 @@ def a2c_update(
     if max_norm is not None:
         check.positive("max_norm", max_norm)
     check.number("learning_rate", learning_rate)
-    below_one(check, decay=decay)
+    shares(check, decay=decay)
     check.positive("eps", eps)
     check.switch(eps_inside=eps_inside)
 

@@ -14,8 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
 from rlverify.reference._reductions import scalar
-
-ESTIMATORS = ("k1", "k2", "k3")
+from rlverify.refusals import kl_term, token_loss
 
 
 def group_advantages(
@@ -175,10 +174,7 @@ def kl_penalized_rewards(
     check.floats("B L", log_probs=log_probs, reference_log_probs=reference_log_probs)
     check.floats("B", rewards=rewards)
     check.mask("B L", mask)
-    check.number("beta", beta)
-    if beta != 0:
-        check.positive("beta", beta)
-    check.choice("kl_estimator", kl_estimator, ESTIMATORS)
+    kl_term(check, beta, kl_estimator)
 
     token_rewards = np.zeros_like(log_probs)
     batch, length = log_probs.shape
@@ -261,14 +257,8 @@ def grpo_loss(
     check.floats("B L", reference_log_probs=reference_log_probs)
     check.floats("B", advantages=advantages)
     check.mask("B L", mask)
-    check.positive("clip_range", clip_range)
-    check.number("beta", beta)
-    if beta != 0:
-        check.positive("beta", beta)
-    check.choice("kl_estimator", kl_estimator, ESTIMATORS)
-    check.choice("ratio", ratio, ("token", "sequence"))
-    check.choice("aggregation", aggregation, ("token_mean", "sequence_mean", "constant"))
-    check.positive("normalizer", normalizer)
+    kl_term(check, beta, kl_estimator)
+    token_loss(check, clip_range, ratio, aggregation, normalizer)
 
     total: Any = 0
     tokens, sequences = 0, 0

@@ -23,10 +23,10 @@ from rlverify.reference._states import (
     SgdState,
     SgdUpdate,
     adam_init,
-    below_one,
     rmsprop_init,
     sgd_init,
 )
+from rlverify.refusals import adam_step, shares
 
 __all__ = [
     "AdamState",
@@ -143,11 +143,11 @@ def adam(
         array([0.625])
     """
     check = Arguments("adam", np.ndarray, exact=True)
-    check.floats("P", parameters=parameters, gradients=gradients, first=first, second=second)
-    check.count("count", count, least=1)
-    check.number("learning_rate", learning_rate)
-    below_one(check, beta1=beta1, beta2=beta2)
-    check.positive("eps", eps)
+    check.floats("P", parameters=parameters, gradients=gradients)
+    adam_step(
+        check, first, second, count=count, least=1,
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps,
+    )  # fmt: skip
 
     moved, means, spreads = (np.empty_like(array) for array in (parameters, first, second))
     forgotten1, forgotten2 = 1 - _power(beta1, count), 1 - _power(beta2, count)
@@ -212,7 +212,7 @@ def rmsprop(
     check = Arguments("rmsprop", np.ndarray, exact=True)
     check.floats("P", parameters=parameters, gradients=gradients, squares=squares)
     check.number("learning_rate", learning_rate)
-    below_one(check, decay=decay)
+    shares(check, decay=decay)
     check.positive("eps", eps)
     check.switch(eps_inside=eps_inside)
 

@@ -24,7 +24,7 @@ from rlverify.errors import Arguments
 from rlverify.reference._functions import reached, settled
 from rlverify.reference._reductions import real_places, scalar
 from rlverify.reference._special import exp_surplus
-from rlverify.refusals import clip_edges
+from rlverify.refusals import KL_ESTIMATORS, clip_edges
 
 
 def ppo_clip_loss(
@@ -281,7 +281,7 @@ def approximate_kl(
     check = Arguments("approximate_kl", np.ndarray, exact=True)
     check.floats("...", log_probs=log_probs, old_log_probs=old_log_probs)
     check.mask("...", mask)
-    check.choice("estimator", estimator, ("k1", "k2", "k3"))
+    check.choice("estimator", estimator, KL_ESTIMATORS)
 
     total, count = 0, 0
     for i in real_places(log_probs, mask):

@@ -20,13 +20,12 @@ from jaxtyping import Float, Int
 from rlverify.errors import Arguments, layer_parameters
 from rlverify.reference._functions import reached
 from rlverify.reference._reductions import scalar
-from rlverify.reference._states import below_one
 from rlverify.reference._updates import Trace, evaluate, gradient, mini_batches, untraced
 from rlverify.reference.advantages import normalize_advantages
 from rlverify.reference.networks import mlp_backward, mlp_forward
 from rlverify.reference.optimizers import adam, clip_grad_norm
 from rlverify.reference.ppo import approximate_kl
-from rlverify.refusals import clip_edges, critic, permuted, policy_and_critic
+from rlverify.refusals import adam_step, clip_edges, critic, mini_batched, policy_and_critic
 
 
 class PpoUpdate(NamedTuple):
@@ -210,10 +209,7 @@ def ppo_update(
     policy_and_critic(check, parameters, inputs, actions, **network)
     check.floats("N", old_log_probs=old_log_probs, advantages=advantages)
     check.floats("N", returns=returns, old_values=old_values)
-    permuted(check, permutations, len(inputs))
-    check.floats("P", first=first, second=second)
-    check.count("count", count, least=0)
-    check.count("minibatch_size", minibatch_size, least=1)
+    mini_batched(check, permutations, minibatch_size, len(inputs))
     check.switch(normalize=normalize)
     check.count("ddof", ddof, least=0)
     check.positive("advantage_eps", advantage_eps)
@@ -223,9 +219,10 @@ def ppo_update(
             check.positive(name, value)
     check.number("value_coefficient", value_coefficient)
     check.number("entropy_coefficient", entropy_coefficient)
-    check.number("learning_rate", learning_rate)
-    below_one(check, beta1=beta1, beta2=beta2)
-    check.positive("eps", eps)
+    adam_step(
+        check, first, second, count=count, least=0,
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps,
+    )  # fmt: skip
     if target_kl is not None:
         check.positive("target_kl", target_kl)
     if normalize:
@@ -349,13 +346,11 @@ def value_update(
     check.width(critic_sizes, layer_parameters(critic_sizes), critic_parameters=critic_parameters)
     check.width(critic_sizes, critic_sizes[0], inputs=inputs)
     check.floats("N", returns=returns)
-    permuted(check, permutations, len(inputs))
-    check.floats("P", first=first, second=second)
-    check.count("count", count, least=0)
-    check.count("minibatch_size", minibatch_size, least=1)
-    check.number("learning_rate", learning_rate)
-    below_one(check, beta1=beta1, beta2=beta2)
-    check.positive("eps", eps)
+    mini_batched(check, permutations, minibatch_size, len(inputs))
+    adam_step(
+        check, first, second, count=count, least=0,
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, eps=eps,
+    )  # fmt: skip
 
     trace = untraced if trace is None else trace
     parameters = critic_parameters

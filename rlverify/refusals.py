@@ -5,6 +5,8 @@ from typing import Any
 
 from rlverify.errors import Arguments, layer_parameters
 
+KL_ESTIMATORS = ("k1", "k2", "k3")
+
 
 def finite(check: Arguments, **arrays: Any) -> None:
     """Require numbers: neither NaN nor an infinity, which an update would spread everywhere."""
@@ -115,3 +117,55 @@ def permuted(check: Arguments, permutations: Any, samples: int) -> None:
                 f"{check.function}: permutations came with a row that is none of the numbers 0 to "
                 f"{samples - 1}, wanted each of them once."
             )
+
+
+def mini_batched(check: Arguments, permutations: Any, minibatch_size: Any, samples: int) -> None:
+    """Require the order of the samples in every epoch, and how many a mini-batch takes."""
+    permuted(check, permutations, samples)
+    check.count("minibatch_size", minibatch_size, least=1)
+
+
+def shares(check: Arguments, **numbers: Any) -> None:
+    """Require shares in [0, 1): with one of 1 nothing new would ever count."""
+    check.unit(None, **numbers)
+    for name, share in numbers.items():
+        if share == 1:
+            raise ValueError(f"{check.function}: {name} came as {share}, wanted a number below 1.")
+
+
+def adam_step(
+    check: Arguments,
+    first: Any,
+    second: Any,
+    *,
+    count: Any,
+    least: int,
+    learning_rate: Any,
+    beta1: Any,
+    beta2: Any,
+    eps: Any,
+) -> None:
+    """Require what Adam remembers and is told; `least` is the first value of its count."""
+    check.floats("P", first=first, second=second)
+    check.count("count", count, least=least)
+    check.number("learning_rate", learning_rate)
+    shares(check, beta1=beta1, beta2=beta2)
+    check.positive("eps", eps)
+
+
+def kl_term(check: Arguments, beta: Any, kl_estimator: Any) -> None:
+    """Require the coefficient of a KL term, 0 or above, and the word for its estimator."""
+    check.number("beta", beta)
+    if beta != 0:
+        check.positive("beta", beta)
+    check.choice("kl_estimator", kl_estimator, KL_ESTIMATORS)
+
+
+def token_loss(
+    check: Arguments, clip_range: Any, ratio: Any, aggregation: Any, normalizer: Any
+) -> None:
+    """Require what the clipped loss over tokens is told, its KL term aside."""
+    check.positive("clip_range", clip_range)
+    check.choice("ratio", ratio, ("token", "sequence"))
+    check.choice("aggregation", aggregation, ("token_mean", "sequence_mean", "constant"))
+    check.positive("normalizer", normalizer)
