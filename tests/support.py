@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jaxtyping import jaxtyped
 
 import rlverify
+from contract_candidates import following, good_case, nonsense, stranger
 from rlverify.calling import in_process
 from rlverify.checking import (
     LawSubject,
@@ -137,21 +138,6 @@ def test_example(contract, example, device):
             assert (ratios(outputs[name], wanted, known.allowed[name]) <= 1).all()
 
 
-def good_case(contract):
-    """Return the drawn case that bad inputs spoil: the shape their messages name."""
-    from rlverify.contracts._recordings import base_case
-
-    if contract.good is not None:
-        return contract.good
-    names = tuple(argument.name for argument in contract.arguments)
-    if "terminated" in names:
-        return base_case(names)
-    zeros = np.zeros((2, 3))
-    values = {"rewards": zeros, "values": zeros, "advantages": zeros, "mask": None,
-              "gamma": 0.5, "lam": 0.5, "ddof": 0, "eps": 1.0}  # fmt: skip
-    return rlverify.contract.Case({name: values[name] for name in names})
-
-
 def test_bad_input_is_refused_alike(contract, bad, device):
     """Both twins refuse a spoiled input with the same message, before any arithmetic."""
     case = good_case(contract)
@@ -204,18 +190,6 @@ def test_matrix_has_no_empty_row_or_column(contract):
     assert found.least_visible.visible >= 0.1, found.least_visible
 
 
-def stranger(function, contract):
-    """Return a function with another module and no reference to the suite, canonical names."""
-    names = [argument.name for argument in contract.arguments]
-    scope = {"function": function}
-    exec(
-        f"def candidate({', '.join(names)}):\n"
-        f"    return function({', '.join(f'{name}={name}' for name in names)})",
-        scope,
-    )
-    return scope["candidate"]
-
-
 def test_known_bug_is_named(contract, bug):
     """`check` on a known bug, given without a hint, answers WRONG and names it."""
     verdict = rlverify.check(stranger(mutant(contract, bug), contract), contract.name, budget=100)
@@ -262,38 +236,6 @@ def test_convention_is_inferred(contract, convention):
     assert (declared.title, declared.ok) == (f"CONVENTION({convention.name})", True)
 
 
-def following(contract, convention):
-    """Return a function that reads its arguments as a convention of handing over has it."""
-
-    def unshifted(flags):
-        return np.concatenate([flags[1:], np.zeros_like(flags[:1])])
-
-    def function(**arguments):
-        if convention.axis == "done":
-            changed = {name: unshifted(arguments[name]) for name in ("terminated", "truncated")}
-            return contract.reference(**{**arguments, **changed})
-        if convention.axis == "leading":
-            assert next(v for v in arguments.values() if np.ndim(v)).ndim == 2
-            return contract.reference(**arguments)
-        if convention.axis == "illegal":
-            result = contract.reference(**arguments)
-            return np.where(np.isinf(result), -1e8, result)
-        if convention.axis == "masked":
-            named = contract.named(contract.reference(**arguments))
-            mask = True if arguments["mask"] is None else arguments["mask"]
-            results = tuple(np.where(mask, array, 7.0) for array in named.values())
-            return results if len(results) > 1 else results[0]
-        turned = {
-            name: value.T.copy() if isinstance(value, np.ndarray) else value
-            for name, value in arguments.items()
-        }
-        named = contract.named(contract.reference(**turned))
-        results = tuple(np.ascontiguousarray(array.T) for array in named.values())
-        return results if len(results) > 1 else results[0]
-
-    return function
-
-
 @dtypes
 def test_nonsense_is_rejected(contract, dtype):
     """Zeros, a shuffle, a shift in time and the mean are rejected in every dtype."""
@@ -315,26 +257,6 @@ def test_nonsense_is_rejected(contract, dtype):
         assert verdict.grade == "WRONG", name
         rejected.append(name)
     assert rejected
-
-
-def nonsense(contract, decoy):
-    """Return a function of tensors that gives the reference's answers, mistreated."""
-
-    def function(**arguments):
-        plain = {
-            name: as_numpy(value) if isinstance(value, torch.Tensor) and value.is_floating_point()
-            else value.numpy() if isinstance(value, torch.Tensor) else value
-            for name, value in arguments.items()
-        }  # fmt: skip
-        with np.errstate(all="ignore"):
-            named = contract.named(contract.reference(**plain))
-            results = [torch.from_numpy(np.array(decoy(np.asarray(a)))) for a in named.values()]
-        floats = next(v for v in arguments.values()
-                      if isinstance(v, torch.Tensor) and v.is_floating_point())  # fmt: skip
-        results = [r.to(floats.dtype) if r.is_floating_point() else r for r in results]
-        return tuple(results) if len(results) > 1 else results[0]
-
-    return function
 
 
 @dtypes

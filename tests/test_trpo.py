@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rlverify
 from rlverify.checking import judge_case, truth
 from rlverify.contract import Case
 from rlverify.contracts import find
@@ -17,63 +16,18 @@ from rlverify.contracts._trpo_cases import good_update, sized_update, updates
 from rlverify.contracts._trpo_update import NARROWING
 from rlverify.contracts.trpo import GOOD_SEARCH
 from rlverify.fast import trpo as fast
-from rlverify.fast.networks import flat_parameters, mlp_module
 from rlverify.objectives import Counted, Polynomial
 from rlverify.reference import trpo as reference
 from rlverify.reference._functions import chosen, decided, loosened, reached
 from rlverify.reference.natural_gradient import conjugate_gradient, fisher_matrix, kl_hessian
 from rlverify.rounding import PRECISIONS, Tracked, lifted
-from rlverify.twinning import Canonical, as_torch
+from rlverify.twinning import Canonical
 from support import *  # noqa: F403
+from trpo_runs import bits, both, run
 
 TOPIC = "trpo"
 
 UPDATE = find("trpo_update")
-both = pytest.mark.parametrize("topic", [reference, fast], ids=["reference", "fast"])
-MODULE_KNOBS = ("distribution", "delta", "damping", "cg_iterations", "cg_tolerance", "backtrack",
-                "max_backtracks")  # fmt: skip
-
-
-def run(topic, name, case):
-    """Run one version on a case in float64."""
-    arguments = dict(case.arguments)
-    return getattr(topic, name)(
-        **(arguments if topic is reference else as_torch(arguments, "float64"))
-    )
-
-
-def bits(array):
-    """Return the bytes of an array of either kind."""
-    return np.asarray(array.detach() if isinstance(array, torch.Tensor) else array).tobytes()
-
-
-def knobs_of(case, **changes):
-    """Return what a module's update is told."""
-    return {**{name: case[name] for name in MODULE_KNOBS}, **changes}
-
-
-def samples_of(case):
-    """Return inputs, actions, log-probabilities and advantages as float64 tensors."""
-    tensors = as_torch(dict(case.arguments), "float64")
-    return [tensors[name] for name in ("inputs", "actions", "log_probs", "advantages")]
-
-
-def module_of(case):
-    """Return a module with the parameters of a case; log σ is a parameter of its own."""
-    module = mlp_module(sizes=case["sizes"], activation=case["activation"]).double()
-    place = torch.tensor(case["parameters"])
-    network = place[: flat_parameters(module).numel()]
-    torch.nn.utils.vector_to_parameters(network, module.parameters())
-    if case["distribution"] == "gaussian":
-        module.register_parameter("log_std", torch.nn.Parameter(place[network.numel() :].clone()))
-    return module
-
-
-def placed(module, case):
-    """Return the module's parameters in the order of the flat vector."""
-    named = dict(module.named_parameters())
-    spread = [named.pop("log_std")] if case["distribution"] == "gaussian" else []
-    return torch.cat([p.detach().reshape(-1) for p in (*named.values(), *spread)])
 
 
 # --- the line search ------------------------------------------------------------------------------
@@ -216,20 +170,6 @@ def test_failed_update_leaves_every_bit(topic):
     assert bits(found.parameters) == case["parameters"].tobytes()
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_module_update_refuses_odd_advantages_by_name(number):
-    """NaN among the advantages is named before anything is computed."""
-    module = torch.nn.Linear(1, 2)
-    before = flat_parameters(module).detach()
-    inputs, actions = torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64)
-    with pytest.raises(ValueError, match="trpo_module_update: advantages came with"):
-        fast.trpo_module_update(
-            module, inputs, actions, torch.zeros(2), torch.tensor([1.0, number]),
-            **knobs_of(NARROWING, distribution="categorical"),
-        )  # fmt: skip
-    assert torch.equal(flat_parameters(module), before)
-
-
 @pytest.mark.parametrize("sizes", [(4, 16, 16, 2), (3, 4, 4, 3)])
 @pytest.mark.parametrize("distribution", ["categorical", "gaussian"])
 def test_two_hidden_layers_agree(sizes, distribution):
@@ -332,178 +272,6 @@ def test_fisher_of_the_update_is_the_hessian(case):
     for i in np.ndindex(hessian.shape):
         gap = hessian[i] - fisher[i]
         assert abs(float(gap)) <= gap.running_bound()
-
-
-# --- modules --------------------------------------------------------------------------------------
-
-
-@given(case=updates())
-def test_module_moves_like_the_vector(case):
-    """A module's update lies within the bounds of the same policy as one vector."""
-    module = module_of(case)
-    found = fast.trpo_module_update(module, *samples_of(case), **knobs_of(case))
-    known = truth(UPDATE, case, "float64")
-    moved = placed(module, case)
-    if not found.accepted:
-        assert bits(moved) == case["parameters"].tobytes()
-    outputs = {"parameters": moved, **found._asdict(), "parameters": moved}  # noqa: F601
-    for name, value in outputs.items():
-        away = np.abs(np.asarray(value, dtype=float) - known.value[name])
-        assert (away <= known.allowed[name]).all(), name
-
-
-class Wide(torch.nn.Module):
-    """A Gaussian policy whose σ depends on the state."""
-
-    def __init__(self):
-        super().__init__()
-        self.body, self.mean = torch.nn.Linear(2, 3), torch.nn.Linear(3, 2)
-        self.spread = torch.nn.Linear(3, 2)
-        self.double()
-
-    def forward(self, inputs):
-        hidden = self.body(inputs).tanh()
-        return self.mean(hidden), self.spread(hidden)
-
-
-def kl_between(before, after):
-    """Return the mean divergence of two Gaussians, by torch's own formula."""
-    old, new = (torch.distributions.Normal(mean, spread.exp()) for mean, spread in (before, after))
-    return torch.distributions.kl_divergence(old, new).sum(-1).mean()
-
-
-def test_module_with_a_spread_of_its_own():
-    """Every parameter of a module moves, σ's too; the divergence stays within the bound."""
-    torch.manual_seed(0)
-    module, inputs = Wide(), torch.randn(64, 2).double()
-    with torch.no_grad():
-        mean, spread = module(inputs)
-        actions = mean + spread.exp() * torch.randn(64, 2).double()
-        policy = torch.distributions.Normal(mean, spread.exp())
-        log_probs = policy.log_prob(actions).sum(-1)
-    before = {name: p.detach().clone() for name, p in module.named_parameters()}
-    gains = (actions - mean).square().sum(-1) - 2  # wider is better
-    knobs = knobs_of(NARROWING, delta=0.01, max_backtracks=10, cg_iterations=30)
-    found = fast.trpo_module_update(module, inputs, actions, log_probs, gains, **knobs)
-    assert found.accepted
-    assert all((p != before[name]).all() for name, p in module.named_parameters())
-    with torch.no_grad():
-        after = module(inputs)
-    kl = kl_between((mean, spread), after)
-    # torch's formula is naive: each of its terms is known to a rounding of the largest
-    assert abs(kl - found.kl) < 64 * torch.finfo(torch.float64).eps
-    assert 0 < found.kl <= 0.01
-    assert after[1].mean() > spread.mean()
-
-
-def test_module_keeps_what_needs_no_gradient():
-    """Frozen parameters stay, and no parameter is left with a gradient."""
-    module = mlp_module(sizes=(2, 3, 3), activation="tanh").double()
-    module[0].weight.requires_grad_(requires_grad=False)
-    before = [p.detach().clone() for p in module.parameters()]
-    case = good_update()
-    inputs, actions, _, advantages = samples_of(case)
-    log_probs = module(inputs).log_softmax(-1)[range(4), actions].detach()
-    found = fast.trpo_module_update(
-        module, inputs, actions, log_probs, advantages, **knobs_of(case)
-    )  # fmt: skip
-    assert found.accepted
-    same = [torch.equal(p, old) for p, old in zip(module.parameters(), before, strict=True)]
-    assert same == [True, False, False, False]
-    assert all(p.grad is None for p in module.parameters())
-
-
-# --- strangers ------------------------------------------------------------------------------------
-
-LIBRARY = """
-import torch
-
-def flat(layers): return torch.cat([p.reshape(-1) for layer in layers for p in layer])
-
-def trpo_step(params, obs, acts, logp, adv, layer_sizes, activation, distribution, max_kl,
-              cg_damping, cg_iters, cg_tol, backtrack_coeff, backtrack_iters):
-    act = torch.tanh if activation == "tanh" else torch.relu
-    def dist(theta):
-        x, start = obs, 0
-        for k, (i, o) in enumerate(zip(layer_sizes[:-1], layer_sizes[1:])):
-            w = theta[start : start + i * o].reshape(o, i); start += i * o
-            x = x @ w.T + theta[start : start + o]; start += o
-            x = act(x) if k < len(layer_sizes) - 2 else x
-        if distribution == "categorical":
-            return torch.distributions.Categorical(logits=x)
-        wide = torch.distributions.Normal(x, theta[start:].exp())
-        return torch.distributions.Independent(wide, 1)
-    old = dist(params.detach())
-    def surrogate(theta): return ((dist(theta).log_prob(acts) - logp).exp() * adv).mean()
-    def kl(theta): return torch.distributions.kl_divergence(old, dist(theta)).mean()
-    theta = params.detach().clone().requires_grad_()
-    (g,) = torch.autograd.grad(surrogate(theta), theta)
-    if not g.any():
-        return params.clone()
-    (slope,) = torch.autograd.grad(kl(theta), theta, create_graph=True)
-    def hvp(v):
-        return torch.autograd.grad(slope @ v, theta, retain_graph=True)[0] + cg_damping * v
-    x, r = torch.zeros_like(g), g.clone()
-    p, rr = r.clone(), r @ r
-    for _ in range(cg_iters):
-        if rr <= cg_tol ** 2 * (g @ g): break
-        hp = hvp(p)
-        alpha = rr / (p @ hp)
-        x, r = x + alpha * p, r - alpha * hp
-        rr, last = r @ r, rr
-        p = r + rr / last * p
-    length = torch.sqrt(2 * max_kl / (x @ hvp(x)))
-    with torch.no_grad():
-        start = surrogate(params)
-        for j in range(backtrack_iters):
-            new = params + backtrack_coeff ** j * length * x
-            if KL(new) <= max_kl and surrogate(new) > start:
-                return new
-    return LEFT
-"""
-
-
-def stranger_update(kl="kl", left="params.clone()"):
-    """Return an update as people write it, with its own names, double backward and all."""
-    scope = {}
-    exec(LIBRARY.replace("KL(new)", f"{kl}(new)").replace("LEFT", left), scope)
-    return scope["trpo_step"]
-
-
-def test_stranger_with_usual_names_is_right():
-    """An update of torch's own distributions, twice differentiated, passes under its own names."""
-    verdict = rlverify.check(stranger_update(), "trpo_update", arrays="torch", budget=60)
-    assert verdict.ok, verdict
-    assert "delta" in verdict.call
-
-
-@pytest.mark.parametrize(
-    ("changes", "bug"), [({"left": "new"}, "F1"), ({"kl": "0 * kl"}, "F2a")], ids=["F1", "F2"]
-)
-def test_stranger_with_a_known_bug_is_told_which(changes, bug):
-    """What it leaves behind after a failed search, and what it accepts, is named."""
-    verdict = rlverify.check(
-        stranger_update(**changes), "trpo_update", arrays="torch", budget=100
-    )  # fmt: skip
-    assert verdict.grade == "WRONG"
-    assert bug in verdict.qualifier.split(" | "), verdict
-
-
-def test_stranger_line_search_and_step_length():
-    """Both are judged under names that libraries give them."""
-
-    def backtracking(f, kl_fn, x, fullstep, max_kl, backtrack_coeff, backtrack_iters):
-        for j in range(backtrack_iters):
-            new = x + backtrack_coeff**j * fullstep
-            if f(new) > 0 and kl_fn(new) <= max_kl:
-                return new, True
-        return x.copy(), False
-
-    def length(stepdir, hvp, max_kl):
-        return np.sqrt(2 * max_kl / (stepdir @ hvp))
-
-    assert rlverify.check(backtracking, "line_search", budget=60).ok
-    assert rlverify.check(length, "step_length", budget=60).ok
 
 
 def test_twins_have_one_signature():
