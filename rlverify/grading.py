@@ -9,6 +9,7 @@ import numpy as np
 from rlverify.calling import Result
 from rlverify.checking import Report, judge_case
 from rlverify.comparison import Truth, effective_unit, ratios, round_to
+from rlverify.contract import Outputs
 
 PASSING = ("EXACT", "TIGHT", "BOUND")
 
@@ -18,9 +19,8 @@ def power_of_two(unit: float) -> str:
     return "no precision at all" if unit >= 0.5 else f"2^{round(math.log2(unit))}"
 
 
-def grade_of(result: Result, known: Truth, dtype: str) -> str:
-    """Return EXACT, TIGHT or BOUND for a result within its bounds."""
-    outputs = result.outputs or {}
+def grade_of(outputs: Outputs, known: Truth, dtype: str) -> str:
+    """Return EXACT, TIGHT or BOUND for outputs within their bounds."""
     exact = all(
         np.array_equal(array, round_to(dtype, known.value[name]), equal_nan=True)
         for name, array in outputs.items()
@@ -37,7 +37,7 @@ def grade_of(result: Result, known: Truth, dtype: str) -> str:
 def worst_grade(report: Report) -> str:
     """Return the lowest grade over all cases of a report without findings."""
     grades = {
-        grade_of(result, known, report.dtype)
+        grade_of(result.outputs or {}, known, report.dtype)
         for result, known in zip(report.results, report.truths, strict=True)
     }
     return max(grades, key=PASSING.index)

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.comparison import Distance, Truth, distance, passing_decoys, ratios
+from rlverify.comparison import Distance, Truth, distance, passing_decoys
 from rlverify.contract import Outputs
+from rlverify.grading import PASSING, grade_of
 from rlverify.instruction import RESULT, Stage, kept, named, narrowed, recorded
 from rlverify.twinning import as_numpy, as_torch
 
-PASSING = ("EXACT", "TIGHT", "BOUND")
 REARRANGED = ("shuffled", "shifted", "means")
 
 
@@ -181,21 +181,11 @@ def judged(stage: Stage, outputs: Outputs, arguments: Mapping[str, Any], dtype: 
         if math.isinf(worst):
             problem = f"is wrong: {where} is {found[key].got:g}, wanted {found[key].wanted:g}"
         return Judgement(stage.name, "WRONG", worst, where, problem)
-    return Judgement(stage.name, _grade(outputs, stage), worst, where)
+    return Judgement(stage.name, grade_of(outputs, stage.truth, dtype), worst, where)
 
 
 def _place(key: str, found: Distance) -> str:
     return f"{key}[{', '.join(map(str, found.index))}]" if found.index else key
-
-
-def _grade(outputs: Outputs, stage: Stage) -> str:
-    if all(np.array_equal(a, stage.handed[key], equal_nan=True) for key, a in outputs.items()):
-        return "EXACT"
-    within = (
-        bool((ratios(array, stage.truth.value[key], stage.truth.tight[key]) <= 1).all())
-        for key, array in outputs.items()
-    )
-    return "TIGHT" if all(within) else "BOUND"
 
 
 def lockstep(
