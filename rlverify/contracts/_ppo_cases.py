@@ -147,6 +147,15 @@ def shared_laws(array: str) -> tuple[Law, ...]:
     )
 
 
+def check_pessimistic(subject: Subject, case: Case) -> Iterable[Claim]:
+    """The loss is never below that without a range."""
+    free = case.but(clip_range=FREE)
+    got, wanted = subject(case)["loss"], subject(free)["loss"]
+    if np.isfinite(got) and np.isfinite(wanted):
+        allowed = subject.bound(case)["loss"] + subject.bound(free)["loss"]
+        yield Claim(np.minimum(got - wanted, 0), np.zeros(()), np.asarray(allowed))
+
+
 def impulses(case: Case, array: str) -> Iterable[tuple[int, ...]]:
     """Yield the first and the last real place of a case."""
     real = np.argwhere(mask_of(case, array))

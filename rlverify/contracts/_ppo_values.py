@@ -27,6 +27,7 @@ from rlverify.contracts._ppo_cases import (
     SIZES,
     bad_arrays,
     bad_range,
+    check_pessimistic,
     good_case,
     mean_bugs,
     mean_conventions,
@@ -62,15 +63,6 @@ def check_unheld(subject: Subject, case: Case) -> Iterable[Claim]:
     free = case.but(clip_range=FREE)
     wanted = half_mean(case, (e * e for e in differences(case, "values", "returns")))
     yield equals_exactly(subject(free)["loss"], wanted, subject.bound(free)["loss"])
-
-
-def check_pessimistic(subject: Subject, case: Case) -> Iterable[Claim]:
-    """The loss is never below that without a range."""
-    free = case.but(clip_range=FREE)
-    got, wanted = subject(case)["loss"], subject(free)["loss"]
-    if np.isfinite(got) and np.isfinite(wanted):
-        allowed = subject.bound(case)["loss"] + subject.bound(free)["loss"]
-        yield Claim(np.minimum(got - wanted, 0), np.zeros(()), np.asarray(allowed))
 
 
 def check_held(subject: Subject, case: Case) -> Iterable[Claim]:

@@ -24,6 +24,7 @@ from rlverify.contracts._ppo_cases import (
     bad_arrays,
     bad_pairs,
     bad_range,
+    check_pessimistic,
     good_case,
     impulses,
     mean_bugs,
@@ -79,15 +80,6 @@ def check_free(subject: Subject, case: Case) -> Iterable[Claim]:
     plain = case.but(advantages=np.where(beyond(case), 0, weights(case)))
     free = plain.but(clip_range=FREE)
     yield from same(subject, plain, subject(free), free)
-
-
-def check_pessimistic(subject: Subject, case: Case) -> Iterable[Claim]:
-    """The loss is never below that without a range."""
-    free = case.but(clip_range=FREE)
-    got, wanted = subject(case)["loss"], subject(free)["loss"]
-    if np.isfinite(got) and np.isfinite(wanted):
-        allowed = subject.bound(case)["loss"] + subject.bound(free)["loss"]
-        yield Claim(np.minimum(got - wanted, 0), np.zeros(()), np.asarray(allowed))
 
 
 def check_edges(subject: Subject, case: Case) -> Iterable[Claim]:
