@@ -15,6 +15,7 @@ import pytest
 
 from rlverify import contracts
 from rlverify.contract import Contract
+from rlverify.diagnosis import edited
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -150,6 +151,15 @@ def test_every_function_has_a_contract(topic: str):
             assert contract.fast_absent, f"{name}: a missing twin needs its reason"
         else:
             assert contract.fast is getattr(importlib.import_module(f"rlverify.fast.{topic}"), name)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_known_bug_and_convention_fits_its_reference(topic: str):
+    """An edit whose line has changed is found here in a second, not in each test it breaks."""
+    for contract in contracts_of(topic).values():
+        for edit in (*contract.known_bugs, *contract.conventions):
+            if edit.edits:
+                edited(contract.reference, edit.edits, edit.helper)
 
 
 @pytest.mark.parametrize("topic", TOPICS)

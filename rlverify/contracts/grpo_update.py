@@ -178,7 +178,7 @@ KNOWN_BUGS = (
              helper="_divisors"),
     KnownBug("K20", "[sum(log_ratios) / len(tokens)]", "[sum(log_ratios)]"),
     DROPPED,
-    KnownBug("O10", "count=count,", "count=count + 1000,"),
+    KnownBug("O10", "count=count,\n", "count=count + 1000,\n"),
     KnownBug("U1", "advantages[rows[b]]", "advantages[b]"),
     KnownBug("U2", STATE, 'parameters, first, second = state["parameters"], 0 * first, 0 * second'),
     ADAM_BUGS[1],

@@ -245,7 +245,7 @@ PPO_BUGS = (
 VALUE_BUGS = (
     KnownBug("E26", "error * free / len(slopes)", "error * free", helper="_value_slopes"),
     DROPPED,
-    KnownBug("O10", "count=count,", "count=count + 1000,"),
+    KnownBug("O10", "count=count,\n", "count=count + 1000,\n"),
     KnownBug("U1", "returns[rows]", "returns[: len(rows)]"),
     KnownBug("U2", STATE, "parameters, first, second = state['parameters'], 0 * first, 0 * second"),
     *ADAM_BUGS,
