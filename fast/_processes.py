@@ -115,7 +115,7 @@ def compressed(weights: torch.Tensor) -> torch.Tensor:
 
 def operator(weights: torch.Tensor) -> Operator:
     """Return x ↦ W x for B matrices [B, R, S], applied to vectors [B, S], many times."""
-    batch, rows, columns = weights.shape
+    batch, rows = weights.shape[:2]
     if int(weights.count_nonzero()) * SPARSE <= weights.numel():
         sparse = compressed(weights)
         return lambda x: (sparse @ x.reshape(-1)).view(batch, rows)
@@ -156,11 +156,9 @@ def greedy(table: torch.Tensor) -> torch.Tensor:
     return best / best.sum(-1, keepdim=True)
 
 
-def improved(
-    pays: torch.Tensor, going: torch.Tensor, discount: float, max_iterations: int
-) -> Plan:
+def improved(pays: torch.Tensor, going: torch.Tensor, discount: float, max_iterations: int) -> Plan:
     """Solve and act greedily in turn, B processes [B, S, A], each until its policy stays."""
-    batch, states, actions = pays.shape
+    batch, states = pays.shape[:2]
     choice = torch.zeros(batch, states, 1, dtype=torch.int64, device=pays.device)
     busy = torch.ones(batch, dtype=torch.bool, device=pays.device)
     iterations = torch.zeros_like(busy, dtype=torch.int64)

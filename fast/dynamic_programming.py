@@ -34,6 +34,8 @@ from rlverify.fast._processes import (
     operator,
     swept,
 )
+from rlverify.fast._sparse_planning import sparse_policy_evaluation as sparse_policy_evaluation
+from rlverify.fast._sparse_planning import sparse_value_iteration as sparse_value_iteration
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
 from rlverify.refusals import below_one, distributions, finite, leading, process
@@ -159,7 +161,7 @@ def policy_evaluation(
     Example:
         >>> loop, endless = torch.ones((1, 1, 1)), torch.zeros((1, 1, 1), dtype=torch.bool)
         >>> found = policy_evaluation(  # 1 + 1/2 + 1/4 + … = 2
-        ...     loop, loop, endless, torch.ones((1, 1)), gamma=0.5, tolerance=0.25, max_iterations=99
+        ...     loop, loop, endless, loop[0], gamma=0.5, tolerance=0.25, max_iterations=99
         ... )
         >>> found.values, found.iterations, float(found.residual)
         (tensor([1.7500]), tensor(3), 0.25)
@@ -224,8 +226,8 @@ def value_iteration(
         max_iterations: the greatest number of sweeps, at least 1.
 
     Returns:
-        `values` [..., S], `policy` [..., S, A], greedy for them, `iterations` and `residual`, the last
-        ‖Vₖ₊₁ − Vₖ‖. No gradient.
+        `values` [..., S], `policy` [..., S, A], greedy for them, `iterations` and `residual`, the
+        last ‖Vₖ₊₁ − Vₖ‖. No gradient.
 
     Raises:
         TypeError: an argument is of the wrong kind or dtype.
@@ -297,8 +299,9 @@ def policy_iteration(
         max_iterations: the greatest number of policies, at least 1.
 
     Returns:
-        `values` [..., S] of the last policy, `policy` [..., S, A], one action in each state, `iterations`,
-        and `residual` ‖T V − V‖: every value is within residual / (1 − γ) of the best. No gradient.
+        `values` [..., S] of the last policy, `policy` [..., S, A], one action in each state,
+        `iterations`, and `residual` ‖T V − V‖: every value is within residual / (1 − γ) of the
+        best. No gradient.
 
     Raises:
         TypeError: an argument is of the wrong kind or dtype.
@@ -362,10 +365,9 @@ def visitation(
         ValueError: shapes disagree, a row is no distribution, or gamma lies outside [0, 1).
 
     Example:
-        >>> there_and_back = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])  # 1 + 1/4 + …, 1/2 + 1/8 + …
-        >>> visitation(
-        ...     there_and_back, there_and_back > 1, torch.tensor([1.0, 0.0]), torch.ones((2, 1)), gamma=0.5
-        ... )
+        >>> there_and_back = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
+        >>> first, only = torch.tensor([1.0, 0.0]), torch.ones(2, 1)
+        >>> visitation(there_and_back, there_and_back > 1, first, only, gamma=0.5)  # 1 + 1/4 + …
         tensor([1.3333, 0.6667])
     """
     check = Arguments("visitation", torch.Tensor)

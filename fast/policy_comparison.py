@@ -1,7 +1,8 @@
-"""In PyTorch, how much better one policy is than another: exactly, to first order, and how far these differ.
+"""How much better one policy is than another, in PyTorch: exactly, to first order, and the gap.
 
 `policy` is the new one, `old_policy` the one whose advantages A and visitation d are known. Both
-are tables [S, A] of probabilities over the process of `dynamic_programming`.
+are tables [S, A] of probabilities over the process of `dynamic_programming`; any array may have
+leading axes, on which those that have them agree.
 
 The one identity to remember: J(π) − J(π_old) = Σₛ d_π(s) Σₐ π(a|s) A_old(s,a). The surrogate
 puts d_old, which is known before π is tried, for d_π. It agrees to first order, and is off by no
@@ -110,7 +111,7 @@ def surrogate_objective(
         ValueError: shapes disagree, a row is no distribution, or gamma lies outside [0, 1).
 
     Example:
-        >>> two_ways, start = torch.ones((1, 2, 1)), torch.ones(1)  # one state: visited alike by all
+        >>> two_ways, start = torch.ones((1, 2, 1)), torch.ones(1)  # one state
         >>> old, new = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.0, 1.0]])
         >>> pays = torch.tensor([[[0.0], [1.0]]])
         >>> float(surrogate_objective(two_ways, pays, two_ways < 1, start, new, old, gamma=0.5))

@@ -157,7 +157,7 @@ def policy_evaluation(
     Example:
         >>> loop, endless = np.ones((1, 1, 1)), np.zeros((1, 1, 1), dtype=bool)
         >>> found = policy_evaluation(  # 1 + 1/2 + 1/4 + … = 2
-        ...     loop, loop, endless, np.ones((1, 1)), gamma=0.5, tolerance=0.25, max_iterations=99
+        ...     loop, loop, endless, loop[0], gamma=0.5, tolerance=0.25, max_iterations=99
         ... )
         >>> found.values, found.iterations, float(found.residual)
         (array([1.75]), 3, 0.25)
@@ -171,7 +171,9 @@ def policy_evaluation(
 
     states, actions = policy.shape
     values = np.zeros_like(policy[:, 0])
-    for iterations in range(1, max_iterations + 1):
+    iterations = 0
+    for _ in range(max_iterations):
+        iterations += 1
         swept = np.empty_like(values)
         for s in range(states):
             swept[s] = sum(
@@ -239,7 +241,9 @@ def value_iteration(
 
     states, actions, _ = transition.shape
     values = np.zeros_like(transition[:, 0, 0])
-    for iterations in range(1, max_iterations + 1):
+    iterations = 0
+    for _ in range(max_iterations):
+        iterations += 1
         swept = np.empty_like(values)
         for s in range(states):
             swept[s] = max(
@@ -298,8 +302,9 @@ def policy_iteration(
     check.count("max_iterations", max_iterations, least=1)
 
     states, actions, _ = transition.shape
-    choice, before = np.zeros(states, dtype=np.int64), None
-    for iterations in range(1, max_iterations + 1):
+    choice, before, iterations = np.zeros(states, dtype=np.int64), None, 0
+    for _ in range(max_iterations):
+        iterations += 1
         policy = deterministic(choice, transition[:, :, 0])
         values = solved_values(transition, reward, terminal, policy, gamma)
         table = action_values(transition, reward, terminal, values, gamma=gamma)
@@ -345,10 +350,9 @@ def visitation(
         ValueError: shapes disagree, a row is no distribution, or gamma lies outside [0, 1).
 
     Example:
-        >>> there_and_back = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])  # 1 + 1/4 + …, 1/2 + 1/8 + …
-        >>> visitation(
-        ...     there_and_back, there_and_back > 1, np.array([1.0, 0.0]), np.ones((2, 1)), gamma=0.5
-        ... )
+        >>> there_and_back = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])
+        >>> first, only = np.array([1.0, 0.0]), np.ones((2, 1))
+        >>> visitation(there_and_back, there_and_back > 1, first, only, gamma=0.5)  # 1 + 1/4 + …
         array([1.33333333, 0.66666667])
     """
     check = Arguments("visitation", np.ndarray, exact=True)

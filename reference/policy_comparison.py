@@ -1,4 +1,4 @@
-"""How much better one policy is than another: exactly, to first order, and how far these differ.
+"""How much better one policy is than another: exactly, to first order, and the gap between.
 
 `policy` is the new one, `old_policy` the one whose advantages A and visitation d are known. Both
 are tables [S, A] of probabilities over the process of `dynamic_programming`.
