@@ -141,10 +141,11 @@ def distributions(check: Arguments, axes: str, **arrays: Any) -> None:
             raise ValueError(f"{check.function}: {name} came with {least}, wanted probabilities.")
         dtype = dtype_name(array)
         wide = array.float() if dtype in HALF else array
-        away = abs(wide.sum(-1) - 1)
+        sums = (wide if len(array.shape) > 1 else wide[None]).sum(-1)
+        away = abs(sums - 1)
         allowed = array.shape[-1] * ROUNDING.get(dtype, 2.0**-52)
         if bool((away > allowed).any()):
-            total = float(wide.sum(-1)[away > allowed][0])
+            total = float(sums[away > allowed][0])
             raise ValueError(
                 f"{check.function}: {name} came with a row of sum {total}, wanted 1; divide each "
                 f"row by its sum."

@@ -21,6 +21,7 @@ TOPICS = (
     "pathwise",
     "finite_difference",
     "cross_entropy",
+    "dynamic_programming",
     "natural_gradient",
     "trpo",
     "ppo",
