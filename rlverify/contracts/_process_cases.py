@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from rlverify.contract import Case, Outputs
 from rlverify.contracts._recordings import exact
+from rlverify.errors import Arguments
+from rlverify.refusals import distributions, process
+from rlverify.rounding import PRECISIONS
 
 Array = np.ndarray
 
@@ -163,7 +166,9 @@ def solved(matrix: Array, right: Array) -> Array:
     """Return matrix⁻¹ right, by Gauss–Jordan elimination in fractions."""
     rows = [[*row, number] for row, number in zip(matrix, right, strict=True)]
     for k in range(len(rows)):
-        pivot = next(i for i in range(k, len(rows)) if rows[i][k] != 0)
+        pivot = next((i for i in range(k, len(rows)) if rows[i][k] != 0), None)
+        if pivot is None:
+            raise ValueError("solved: matrix came singular, wanted one that can be solved.")
         rows[k], rows[pivot] = rows[pivot], rows[k]
         rows[k] = [Fraction(x) / rows[k][k] for x in rows[k]]
         for i in range(len(rows)):
@@ -243,7 +248,20 @@ def slack(case: Case, unit: float, allowed: float, values: Array) -> Array:
         left = gamma ** case["max_iterations"] * float(max(abs(values)))
         allowed = max(allowed, left)
     rounding = often * count / (1 - count) * greatest
-    return np.full(len(values), allowed * (1 + 8 * unit) + rounding)
+    # a half-precision result is rounded once more, in proportion to where in the box it lies
+    stored = PRECISIONS["bfloat16"].storage if unit > PRECISIONS["float64"].unit else 0.0
+    return np.full(len(values), (allowed * (1 + 8 * unit) + rounding) * (1 + stored))
+
+
+def require_process(case: Case) -> None:
+    """Refuse what no process is, such as one that a state was cut out of."""
+    check = Arguments("process", np.ndarray)
+    process(check, case["transition"], case["terminal"], case["reward"])
+    if "policy" in case.arguments:
+        distributions(check, "S A", policy=case["policy"])
+    goes = np.where(case["terminal"], 0, case["transition"]).sum(axis=1)
+    if case["gamma"] == 1 and np.tril(goes).any():
+        raise ValueError("process: gamma came as 1 where steps lead back, wanted one below 1.")
 
 
 def answered(case: Case, unit: float, function: Callable[..., Any]) -> tuple[Outputs, Outputs]:
@@ -259,6 +277,7 @@ def evaluation_truth(
     """Return V of the policy, and how far a right answer may lie from it."""
     if function is not None:
         return answered(case, unit, function)
+    require_process(case)
     values = worth(case)
     return {"values": as_floats(values)}, {"values": slack(case, unit, case["tolerance"], values)}
 
@@ -269,6 +288,7 @@ def iteration_truth(
     """Return V of the best policy, and how far a right answer may lie from it."""
     if function is not None:
         return answered(case, unit, function)
+    require_process(case)
     values, allowed = best(case), case["tolerance"] / 2
     return {"values": as_floats(values)}, {"values": slack(case, unit, allowed, values)}
 
