@@ -172,9 +172,7 @@ def surrogate_bound(
     advantages = _advantages(transition, reward, terminal, old_policy, gamma)
     greatest = max(abs(advantage) for advantage in advantages.flat)
     constant = 4 * gamma * greatest / ((1 - gamma) * (1 - gamma))
-    divergence = max(
-        _divergence(old_policy[s], policy[s]) for s in range(len(policy))
-    )  # of the old from the new
+    divergence = max(_divergence(old_policy[s], policy[s]) for s in range(len(policy)))
     # equal policies differ by nothing, and without discounted steps there is nothing to differ in
     bound = constant * divergence if constant > 0 and divergence > 0 else 0 * greatest
     return _number(bound, policy)
@@ -202,14 +200,13 @@ def _weighted(visits: np.ndarray, policy: np.ndarray, advantages: np.ndarray) ->
 
 
 def _divergence(old: np.ndarray, new: np.ndarray) -> Any:
-    """Return KL(old ‖ new) = −Σₐ old(a) log(new(a) / old(a))."""
+    """Return KL(old ‖ new) = Σₐ old(a) (log old(a) − log new(a))."""
     total = 0
     for a in range(len(old)):
         if old[a] > 0:
             if not new[a] > 0:
                 return np.inf
-            # as 1 + a difference: two logarithms that are nearly equal would cancel
-            total = total - old[a] * np.log1p((new[a] - old[a]) / old[a])
+            total = total + old[a] * (np.log(old[a]) - np.log(new[a]))
     return total
 
 

@@ -132,4 +132,9 @@ ENTRIES = (
         "uniform-policy-evaluated",
         "evaluates the even policy whatever policy it was given",
     ),
+    Citation(
+        "P25",
+        "cross-entropy-for-divergence",
+        "takes −Σ π_old log π for the divergence: the entropy of the old policy is left in it",
+    ),
 )

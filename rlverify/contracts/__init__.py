@@ -19,6 +19,7 @@ TOPICS = (
     "reinforce",
     "baselines",
     "pathwise",
+    "policy_comparison",
     "finite_difference",
     "cross_entropy",
     "dynamic_programming",
