@@ -82,7 +82,7 @@ def discounted_solution(going: np.ndarray, gamma: Any, right: np.ndarray) -> np.
     for k in reversed(range(size)):
         later = sum(rows[k][j] * x[j] for j in range(k + 1, size))
         x[k] = (x[k] - later) / rows[k][k]
-    # elimination in any order may miss each number by 3n(2n−1)·2 roundings of all, grown by 1/(1−γ):
+    # elimination in any order may miss each by 3n(2n−1)·2 roundings of all, grown by 1/(1−γ):
     # its backward error is γ₃ₙ |L||U|, of norm (2n−1)‖A‖ at most (Higham 2002, theorem 9.4, §9.5)
     rounds = 6 * size * (2 * size - 1) * float(sum(abs(item) for item in x)) / (1 - float(gamma))
     solution = np.empty(size, dtype=right.dtype)
