@@ -12,10 +12,13 @@ from mpmath import mp, mpf
 from exact_cases import problems, some
 from finite_problems import even
 from rational_mdp import Truth
+from rlverify.checking import truth
+from rlverify.contract import Case
+from rlverify.contracts.policy_comparison import CONTRACTS
 from rlverify.fast import policy_comparison as fast
 from rlverify.reference import dynamic_programming, policy_comparison
 from rlverify.rounding import exactly, lifted
-from rlverify.tabular_envs import chain, from_gymnasium, objective_gradient
+from rlverify.tabular_envs import chain, garnet
 from support import *  # noqa: F403 - the contract tests, spread over TOPIC
 
 TOPIC = "policy_comparison"
@@ -101,13 +104,6 @@ def test_the_surrogate_is_within_the_bound(problem):
         if not bound:
             assert off == 0
         assert mpf(off.numerator) / off.denominator <= bound
-        arguments = {k: v for k, v in vars(mdp).items() if k in PROCESS}
-        got = policy_comparison.surrogate_bound(
-            **arguments, policy=new.astype(float), old_policy=old.astype(float), gamma=float(gamma)
-        )
-        # relative to C: where policies nearly agree, KL itself may cancel
-        size = bound_to_fifty_digits(mdp, even(mdp) * 0 + old, even(mdp) * 0 + old, gamma) + 1
-        assert abs(mpf(float(got)) - bound) <= mpf(2) ** -40 * (1 + bound) * size
 
 
 def minorised(mdp, old, gamma):
@@ -157,7 +153,7 @@ def test_minorise_maximise_climbs_and_an_overconfident_c_falls():
 
 
 def trap():
-    """To go on costs 1 now; the second state then loses 8 where one goes on, and else gains 4."""
+    """To go costs 1; where one goes to, one gains 4 or loses 8."""
     arrays = {name: np.zeros((3, 2, 3)) for name in ("transition", "reward")}
     for (s, a), (to, pays) in {
         (0, 0): (2, 0), (0, 1): (1, -1), (1, 0): (2, 4), (1, 1): (2, -8),
@@ -170,11 +166,10 @@ def trap():
 
 
 @pytest.mark.claim("C18")
-def test_the_surrogate_alone_can_promise_what_is_not_there():
-    """Both changes look good alone, for d_old; together they lose: L = 3/2, and J falls by 3.
+def test_the_surrogate_alone_says_too_little_and_too_much():
+    """To go looks bad and is good, if one then stays; it is worse than it looks if one does not.
 
-    π_old: stays out with ½, and there gains 4 with ¾, loses 8 with ¼: V₁ = 1. Without discount
-    to speak of (γ = ½): going costs 1 and earns ½, so A_old(0, go) = −¼ …: all of it in fractions.
+    The first state may stay out or go, for 1, to one that then gains 4 or loses 8; γ = ½.
     """
     process = lifted(trap(), exactly)
     half, quarter = Fraction(1, 2), Fraction(1, 4)
@@ -201,45 +196,45 @@ def test_the_surrogate_alone_can_promise_what_is_not_there():
 @some
 @given(problem=problems(gammas=below_one))
 def test_the_gradient_at_the_old_policy_is_that_of_the_objective(problem):
-    """∂L/∂θ of a softmax, through autograd, against the theorem with solved values."""
-    mdp, gamma = problem.mdp, float(problem.gamma)
-    old = problem.policy.astype(float)
-    logits = torch.tensor(np.log(old), requires_grad=True)
-    arrays = {name: torch.from_numpy(getattr(mdp, name).copy()) for name in (*PROCESS, "start")}
-    value = fast.surrogate_objective(
-        **arrays, policy=torch.softmax(logits, -1), old_policy=torch.from_numpy(old), gamma=gamma
-    )
-    value.backward()
-    wanted = objective_gradient(mdp, old, gamma=gamma)
-    greatest = 16 / (1 - gamma) ** 2  # d times A, each at most 1/(1−γ) times a few
-    allowed = 2.0**-53 * 64 * greatest / (1 - gamma)
-    assert np.abs(logits.grad.numpy() - wanted).max() <= allowed
+    """∂L/∂θ = ∂J/∂θ for the logits of a softmax, in fractions.
+
+    L is linear in π, and 0 at π_old: where one state alone takes action a for certain, L is
+    ∂L/∂π(a|s) less its mean over π_old, which times π(a|s) is the derivative by the logit.
+    """
+    mdp, gamma, old = problem.mdp, problem.gamma, problem.policy
+    truth = Truth(mdp, old.tolist(), gamma)
+    wanted = truth.gradient(old.tolist(), lambda dual: dual.values())
+    got = []
+    for s, a in np.ndindex(old.shape):
+        sure = old.copy()
+        sure[s] = [Fraction(int(a == b)) for b in range(mdp.actions)]
+        got.append(old[s, a] * surrogate(mdp, sure, old, gamma))
+    assert got == wanted
 
 
-def test_processes_and_policies_side_by_side():
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("judged", CONTRACTS, ids=lambda contract: contract.name)
+def test_processes_and_policies_side_by_side(shared, judged):
     """Many policies of one process, and many processes, get what each gets alone."""
-    mdp = from_gymnasium("FrozenLake-v1")
-    arrays = {name: torch.from_numpy(getattr(mdp, name).copy()) for name in (*PROCESS, "start")}
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, 3, mdp.states, mdp.actions)
-    new, old = torch.softmax(torch.randn(shape, generator=generator).double(), -1)
-    several = {
-        k: v.expand(3, *v.shape) if k != "start" else v for k, v in arrays.items()
-    }  # the same process three times
-    for process in (arrays, several):
-        for function in (
-            fast.performance_difference, fast.surrogate_objective, fast.surrogate_bound,
-        ):  # fmt: skip
-            given = {k: v for k, v in process.items()
-                     if k != "start" or function is not fast.surrogate_bound}  # fmt: skip
-            got = function(**given, policy=new, old_policy=old, gamma=0.75)
-            assert got.shape == (3,)
-            for i in range(3):
-                alone = {k: v[i] if k != "start" and v.ndim == 4 else v for k, v in given.items()}
-                one = function(**alone, policy=new[i], old_policy=old[i], gamma=0.75)
-                assert one.shape == ()
-                # a number of order 1 after a solve of 16 states, at 1/(1−γ)² = 16
-                assert abs(float(one - got[i])) <= 2.0**-53 * 6 * 16 * 31 * 16 * (1 + abs(one))
+    processes = [garnet(4, 2, 2, seed=0 if shared else i, ending=0.2) for i in range(3)]
+    rng = np.random.default_rng(0)
+    cases = []
+    for mdp in processes:
+        arguments = {name: getattr(mdp, name) for name in (*PROCESS, "start")}
+        for name in ("policy", "old_policy"):
+            arguments[name] = (1 + rng.multinomial(14, [0.5, 0.5], 4)) / 16
+        arguments["gamma"] = 0.75
+        cases.append(Case({item.name: arguments[item.name] for item in judged.arguments}))
+    together = {}
+    for name, value in cases[0].arguments.items():
+        many = [torch.tensor(case[name]) for case in cases]
+        alike = name == "gamma" or (shared and "policy" not in name)
+        together[name] = value if name == "gamma" else many[0] if alike else torch.stack(many)
+    got = judged.fast(**together)
+    assert got.shape == (3,)
+    for case, number in zip(cases, got, strict=True):
+        known, (name,) = truth(judged, case, "float64"), judged.outputs
+        assert abs(float(number) - known.value[name]) <= known.allowed[name]
 
 
 def test_what_is_never_done_again_has_no_bound():
