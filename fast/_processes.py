@@ -18,6 +18,8 @@ Operator = Callable[[torch.Tensor], torch.Tensor]
 # a dense product reads zeros too, but in a row: measured on a CPU, products of compressed rows
 # win from about 1 nonzero in 32 on
 SPARSE = 32
+# from how many states on a product of matrices beats a sum of products in a new array
+PRODUCTS = 64
 # how many sweeps a GPU makes before the host asks whether they were enough
 ASKED_EVERY = 32
 
@@ -69,8 +71,7 @@ def going_on(transition: torch.Tensor, terminal: torch.Tensor) -> torch.Tensor:
 
 def earned(transition: torch.Tensor, reward: torch.Tensor) -> torch.Tensor:
     """Return Σₛ′ P(s′|s,a) r(s,a,s′), [..., S, A], in the dtype it is computed in."""
-    chances, pays = widened(transition, reward)
-    return torch.einsum("...i,...i->...", chances, pays)
+    return torch.linalg.vecdot(*widened(transition, reward))
 
 
 def backup(earned: torch.Tensor, going: torch.Tensor, values: Any, gamma: float) -> torch.Tensor:
@@ -80,7 +81,9 @@ def backup(earned: torch.Tensor, going: torch.Tensor, values: Any, gamma: float)
 
 def chain(going: torch.Tensor, policy: torch.Tensor) -> torch.Tensor:
     """Return P_π(s,s′), [..., S, S]; one process may be under many policies."""
-    return torch.einsum("...sai,...sa->...si", going, policy)
+    if going.shape[-1] < PRODUCTS:
+        return (going * policy.unsqueeze(-1)).sum(-2)
+    return torch.matmul(policy.unsqueeze(-2), going).squeeze(-2)
 
 
 def discounted_solution(
@@ -131,6 +134,8 @@ def swept(
     sweep: Operator, start: torch.Tensor, *, weight: float, limit: float, max_iterations: int
 ) -> PolicyEvaluation:
     """Sweep values [B, S] until weight · ‖change‖ ≤ limit, each process for itself."""
+    if len(start) == 1 and start.device.type == "cpu":
+        return _swept_alone(sweep, start, weight=weight, limit=limit, most=max_iterations)
     values = start
     busy = torch.ones(len(start), dtype=torch.bool, device=start.device)
     iterations = torch.zeros(len(start), dtype=torch.int64, device=start.device)
@@ -147,6 +152,20 @@ def swept(
         if count % patience == 0 and not bool(busy.any()):
             break
     return PolicyEvaluation(values, iterations, residual)
+
+
+def _swept_alone(
+    sweep: Operator, start: torch.Tensor, *, weight: float, limit: float, most: int
+) -> PolicyEvaluation:
+    """Sweep one process: nothing has to wait for others, which halves what a sweep costs."""
+    values, moved, count = start, start.new_zeros(()), 0
+    while count < most:
+        after = sweep(values)
+        moved = (after - values).abs_().amax()
+        values, count = after, count + 1
+        if bool(weight * moved <= limit):
+            break
+    return PolicyEvaluation(values, torch.tensor([count]), moved.unsqueeze(0))
 
 
 def greedy(table: torch.Tensor) -> torch.Tensor:
