@@ -420,20 +420,47 @@ def test_sweeps_stop_at_the_number_that_was_asked_for():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ties_do_not_send_policies_in_circles(dtype):
-    """Equal rewards, thirds for probabilities: values tie but for rounding."""
-    for states in (3, 6, 12):
-        transition = torch.full((states, 5, states), 1 / states, dtype=dtype)
-        reward = torch.full((states, 5, states), 0.1, dtype=dtype)
-        found = fast.policy_iteration(
-            transition, reward, reward < 0, gamma=0.9, max_iterations=1000
-        )
-        assert int(found.iterations) <= 5
-        assert (found.policy.sum(-1) == 1).all()
-        ours = reference.policy_iteration(
-            transition.double().numpy(), reward.double().numpy(), reward.numpy() < 0,
-            gamma=0.9, max_iterations=1000,
-        ) if dtype == torch.float64 else None  # fmt: skip
-        assert ours is None or ours.iterations <= 5
+    """Every step pays the same, so that all policies tie but for rounding.
+
+    One in twenty of these never ends where the values' sum does not decide.
+    """
+    gamma, most = 0.9, 100
+    arguments = {k: v if k == "terminal" else v.to(dtype) for k, v in many(500, 4, 4).items()}
+    arguments["transition"] /= arguments["transition"].sum(-1, keepdim=True)
+    arguments["reward"] = torch.full_like(arguments["reward"], 0.1)
+    arguments["terminal"] = torch.zeros_like(arguments["terminal"])
+    found = fast.policy_iteration(**arguments, gamma=gamma, max_iterations=most)
+    assert int(found.iterations.max()) < most
+    assert (found.policy.sum(-1) == 1).all()
+    wanted = float(arguments["reward"][0, 0, 0, 0]) / (1 - gamma)
+    off = error(arguments, found.values, gamma)
+    assert ((found.values - wanted).abs().amax(-1) <= off).all()
+    if dtype == torch.float64:
+        for i in range(40):
+            one = {name: array[i].numpy() for name, array in arguments.items()}
+            ours = reference.policy_iteration(**one, gamma=gamma, max_iterations=most)
+            assert ours.iterations < most
+
+
+def test_each_of_many_stops_by_itself():
+    """Rewards of 1, 2⁻⁸ and 0 need fewer and fewer sweeps; on powers of two nothing is rounded."""
+    pays = torch.tensor([1.0, 2.0**-8, 0.0])[:, None, None, None].expand(3, 1, 2, 1).clone()
+    pays[:, :, 0] /= 2
+    loop = torch.ones(3, 1, 2, 1)
+    policy = torch.full((3, 1, 2), 0.5)
+    knobs = {"gamma": 0.5, "tolerance": 2.0**-10, "max_iterations": 1000}
+    runs = (
+        lambda *process: fast.value_iteration(*process[:3], **knobs),
+        lambda *process: fast.policy_evaluation(*process, **knobs),
+        lambda *process: fast.policy_iteration(*process[:3], gamma=0.5, max_iterations=9),
+    )
+    for run in runs:
+        together = run(loop, pays, loop < 1, policy)
+        assert len(set(together.iterations.tolist())) > 1
+        for i in range(3):
+            alone = run(loop[i], pays[i], loop[i] < 1, policy[i])
+            for ours, theirs in zip(alone, together, strict=True):
+                assert torch.equal(ours, theirs[i])
 
 
 def test_a_policy_that_is_cut_short_is_the_one_that_was_evaluated():
