@@ -14,6 +14,7 @@ from rlverify.errors import Arguments
 from rlverify.fast._steps import widened
 
 Operator = Callable[[torch.Tensor], torch.Tensor]
+broadcast_shapes: Callable[..., tuple[int, ...]] = torch.broadcast_shapes
 
 # a dense product reads zeros too, but in a row: measured on a CPU, products of compressed rows
 # win from about 1 nonzero in 32 on
@@ -71,7 +72,8 @@ def going_on(transition: torch.Tensor, terminal: torch.Tensor) -> torch.Tensor:
 
 def earned(transition: torch.Tensor, reward: torch.Tensor) -> torch.Tensor:
     """Return Σₛ′ P(s′|s,a) r(s,a,s′), [..., S, A], in the dtype it is computed in."""
-    return torch.linalg.vecdot(*widened(transition, reward))
+    pays: torch.Tensor = torch.linalg.vecdot(*widened(transition, reward))
+    return pays
 
 
 def backup(earned: torch.Tensor, going: torch.Tensor, values: Any, gamma: float) -> torch.Tensor:
@@ -94,9 +96,10 @@ def discounted_solution(
     matrix.diagonal(dim1=-2, dim2=-1).add_(1)
     if transposed:
         matrix = matrix.mT
-    shape = torch.broadcast_shapes(matrix.shape[:-1], right.shape)
+    shape = broadcast_shapes(matrix.shape[:-1], right.shape)
     right = right.expand(shape).unsqueeze(-1)
-    return torch.linalg.solve(matrix.expand(*shape, shape[-1]), right).squeeze(-1)
+    solution: torch.Tensor = torch.linalg.solve(matrix.expand(*shape, shape[-1]), right)
+    return solution.squeeze(-1)
 
 
 def compressed(weights: torch.Tensor) -> torch.Tensor:

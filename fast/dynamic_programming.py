@@ -25,6 +25,7 @@ from rlverify.fast._processes import (
     PolicyEvaluation,
     at_least_zero,
     backup,
+    broadcast_shapes,
     chain,
     discounted_solution,
     earned,
@@ -250,7 +251,7 @@ def value_iteration(
     with torch.no_grad():
         discount, slack = (rounded(x, transition.dtype) for x in (gamma, tolerance))
         pays, going = earned(transition, reward), going_on(transition, terminal)
-        lead = torch.broadcast_shapes(pays.shape[:-2], going.shape[:-3])
+        lead = broadcast_shapes(pays.shape[:-2], going.shape[:-3])
         states, actions, _ = going.shape[-3:]
         step = operator(going.expand(*lead, -1, -1, -1).reshape(-1, states * actions, states))
         pays = pays.expand(*lead, -1, -1).reshape(-1, states, actions)
@@ -321,7 +322,7 @@ def policy_iteration(
     with torch.no_grad():
         discount = rounded(gamma, transition.dtype)
         pays, going = earned(transition, reward), going_on(transition, terminal)
-        lead = torch.broadcast_shapes(pays.shape[:-2], going.shape[:-3])
+        lead = broadcast_shapes(pays.shape[:-2], going.shape[:-3])
         states, actions, _ = going.shape[-3:]
         pays = pays.expand(*lead, -1, -1).reshape(-1, states, actions)
         going = going.expand(*lead, -1, -1, -1).reshape(-1, states, actions, states)

@@ -139,7 +139,8 @@ class Model:
     def __init__(self, case: Case) -> None:
         chances = exact(case["transition"])
         self.gamma = Fraction(case["gamma"])
-        self.goes = np.where(case["terminal"], Fraction(0), chances)
+        self.goes = chances.copy()
+        self.goes[case["terminal"]] = Fraction(0)
         if "reward" in case.arguments:
             self.pays = (chances * exact(case["reward"])).sum(axis=2)
 
