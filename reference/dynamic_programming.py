@@ -41,7 +41,7 @@ def action_values(
 
         Q(s,a) = Σₛ′ P(s′|s,a) (r(s,a,s′) + γ·[not terminal]·V(s′))
 
-    Source: Puterman 1994, eq. 6.2.1; Sutton & Barto 2018, eq. 4.6.
+    Source: Puterman 1994, section 6.2; Sutton & Barto 2018, eq. 4.6.
     Ours: rewards and ends belong to the step (s, a, s′).
 
     Args:
@@ -133,7 +133,7 @@ def policy_evaluation(
 
     in the maximum norm.
 
-    Source: Sutton & Barto 2018, eq. 4.5; the rule from Puterman 1994, theorem 6.1.1 and eq. 6.3.7.
+    Source: Sutton & Barto 2018, eq. 4.5; the rule from Puterman 1994, section 6.3.
     Ours: all states are swept at once (the book's code overwrites in place), and the tolerance
     is of the error, not of the last change. Without discount it ends where nothing changes any
     more. The linear solve of the same equations is in `tabular_envs.exact`.
