@@ -23,7 +23,8 @@ ENTRIES = (
     Citation(
         "P4",
         "change-taken-for-error",
-        "stops where the last change is within the tolerance; the error may be γ/(1−γ) times that",
+        "stops where the last change is within the tolerance (a) or below it (b); the error may be "
+        "γ/(1−γ) times that",
         ("sawcordwell/pymdptoolbox#14", "sawcordwell/pymdptoolbox#39"),
     ),
     Citation(

@@ -197,7 +197,8 @@ EVALUATION = Contract(
     gradients=(),
     known_bugs=(
         *BACKUP_BUGS,
-        KnownBug("P4", STOP, "if residual <= tolerance:"),
+        KnownBug("P4a", STOP, "if residual <= tolerance:"),
+        KnownBug("P4b", STOP, "if residual < tolerance:"),
         KnownBug("P11", "residual = max(", "residual = min("),
         KnownBug("P15", STOP, "if residual <= 0.25:"),
         KnownBug("P24", AVERAGE, AVERAGE.replace("policy[s, a]", "1 / actions")),
@@ -265,7 +266,8 @@ VALUE_ITERATION = Contract(
     gradients=(),
     known_bugs=(
         *BACKUP_BUGS,
-        KnownBug("P4", VI_STOP, "if residual <= tolerance:"),
+        KnownBug("P4a", VI_STOP, "if residual <= tolerance:"),
+        KnownBug("P4b", VI_STOP, "if residual < tolerance:"),
         KnownBug("P11", "residual = max(", "residual = min("),
         KnownBug("P15", VI_STOP, "if residual <= 0.25:"),
         KnownBug("P17", GREATEST_BACKUP, f"sum{GREATEST_BACKUP[3:]} / actions"),
