@@ -3,12 +3,19 @@
 import math
 from typing import Any
 
-from rlverify.errors import Arguments, layer_parameters
+from rlverify.errors import HALF, Arguments, dtype_name, layer_parameters
+
+# twice the unit roundoff, of dtypes other than float64
+ROUNDING = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def finite(check: Arguments, **arrays: Any) -> None:
     """Require numbers: neither NaN nor an infinity, which an update would spread everywhere."""
     for name, value in arrays.items():
+        # a sum is finite only where its terms are, and is found in one pass without an array;
+        # NumPy would warn of a sum that overflows
+        if hasattr(value, "isfinite") and bool(abs(value.sum()) < math.inf):
+            continue
         if not bool((abs(value) < math.inf).all()):  # NaN fails here too
             word = "NaN" if bool((value != value).any()) else "an infinity"
             remedy = (
@@ -115,3 +122,59 @@ def permuted(check: Arguments, permutations: Any, samples: int) -> None:
                 f"{check.function}: permutations came with a row that is none of the numbers 0 to "
                 f"{samples - 1}, wanted each of them once."
             )
+
+
+def leading(check: Arguments, axes: str, array: Any) -> str:
+    """Return the axes, with dots in front where further ones are there and welcome."""
+    named = len(axes.split())
+    further = not check.exact and len(getattr(array, "shape", ())) > named
+    return f"... {axes}" if further else axes
+
+
+def distributions(check: Arguments, axes: str, **arrays: Any) -> None:
+    """Require probabilities: finite numbers of at least 0, every row of which sums to one.
+
+    x/Σx carries N − 1 roundings of the sum and one of the quotient; summing it here carries N − 1
+    more: 2N units of roundoff, and a unit is half of eps (Higham 2002, §4.2).
+    """
+    for name, array in arrays.items():
+        check.floats(leading(check, axes, array), **{name: array})
+        finite(check, **{name: array})
+        if bool(array.min() < 0):
+            least = float(array[array < 0][0])
+            raise ValueError(f"{check.function}: {name} came with {least}, wanted probabilities.")
+        dtype = dtype_name(array)
+        wide = array.float() if dtype in HALF else array
+        sums = (wide if len(array.shape) > 1 else wide[None]).sum(-1)
+        away = abs(sums - 1)
+        allowed = array.shape[-1] * ROUNDING.get(dtype, 2.0**-52)
+        if bool((away > allowed).any()):
+            total = float(sums[away > allowed][0])
+            raise ValueError(
+                f"{check.function}: {name} came with a row of sum {total}, wanted 1; divide each "
+                f"row by its sum."
+            )
+
+
+def process(check: Arguments, transition: Any, terminal: Any, reward: Any = None) -> None:
+    """Require the arrays of a finite Markov decision process, the rewards where there are any."""
+    distributions(check, "S A S", transition=transition)
+    if transition.shape[-1] != transition.shape[-3]:
+        raise ValueError(
+            f"{check.function}: transition came with shape {tuple(transition.shape)}, wanted "
+            f"[S, A, S] with as many next states as states."
+        )
+    if reward is not None:
+        check.floats(leading(check, "S A S", reward), reward=reward)
+        finite(check, reward=reward)
+    check.flags(leading(check, "S A S", terminal), terminal=terminal)
+
+
+def below_one(check: Arguments, gamma: Any) -> None:
+    """Require a discount in [0, 1)."""
+    check.unit(gamma=gamma)
+    if gamma == 1:
+        raise ValueError(
+            f"{check.function}: gamma came as {gamma}, wanted a number below 1; without discount "
+            f"values need an end that every policy reaches."
+        )

@@ -12,6 +12,7 @@ from rlverify.citations import (
     networks,
     normalization,
     optimizers,
+    planning,
     policies,
     ppo,
     returns,
@@ -37,6 +38,7 @@ CITATIONS: dict[str, Citation] = {
         optimizers,
         trpo,
         updates,
+        planning,
     )
     for entry in module.ENTRIES
 }
