@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 
 from rlverify.errors import Arguments
 from rlverify.fast._steps import one_step, weight, widened
-from rlverify.fast.scan import Decay, reverse_linear_recurrence, rounded
+from rlverify.fast.scan import reverse_linear_recurrence, rounded
 from rlverify.refusals import known_states
 
 
@@ -93,51 +93,47 @@ def td_lambda(
 
     earned, start = widened(rewards, initial_values)
     discount, trace = weight(gamma, rewards), rounded(lam, rewards.dtype)
-    table = start[:, None].repeat(1, rewards.shape[1])
     alpha, cut = rounded(step_size, rewards.dtype), terminated | truncated
-    if online:
-        _walk(table, table, states, earned, next_states, terminated, cut, discount, trace, alpha,
-              replacing=traces == "replacing")  # fmt: skip
-    elif traces == "replacing" and trace > 0:
-        _walk(start[:, None].expand_as(table), table, states, earned, next_states, terminated, cut,
-              discount, trace, alpha, replacing=True)  # fmt: skip
-    else:
+    if not online and (traces == "accumulating" or trace == 0):
         errors = one_step(earned, start[states], start[next_states], terminated, discount)
         corrections = reverse_linear_recurrence(errors, discount * trace, cut)
-        table.scatter_add_(0, states, alpha * corrections)
-    return table.to(rewards.dtype)
+        table = start[:, None].repeat(1, rewards.shape[1])
+        return table.scatter_add_(0, states, alpha * corrections).to(rewards.dtype)
+
+    # what is worth nothing is read from a further row, which no step leaves
+    table = torch.cat([start, start.new_zeros(1)])[:, None].repeat(1, rewards.shape[1])
+    after = next_states.masked_fill(terminated, len(start))
+    if isinstance(discount, float):
+        discount = torch.full_like(earned, discount)
+    decay = (discount * trace).masked_fill_(cut, 0)
+    known = table if online else table.clone()
+    _walk(known, table, states, after, earned, discount, decay, alpha, traces == "replacing")
+    return table[:-1].to(rewards.dtype, copy=True)
 
 
 def _walk(
     values: torch.Tensor,
     learnt: torch.Tensor,
     states: torch.Tensor,
+    after: torch.Tensor,
     rewards: torch.Tensor,
-    next_states: torch.Tensor,
-    terminated: torch.Tensor,
-    cut: torch.Tensor,
-    gamma: Decay,
-    lam: float,
+    discount: torch.Tensor,
+    decay: torch.Tensor,
     step_size: float,
-    *,
     replacing: bool,
 ) -> None:
     """Change `learnt` step by step by errors of `values`, which may be the same table."""
-    eligible = torch.zeros_like(learnt)
-    one = torch.ones_like(rewards[:1])
-    for t in range(len(rewards)):
-        discount = gamma if isinstance(gamma, float) else gamma[t : t + 1]
-        state = states[t : t + 1]
-        bootstrap = values.gather(0, next_states[t : t + 1]).masked_fill_(terminated[t], 0)
-        delta = rewards[t : t + 1] + discount * bootstrap - values.gather(0, state)
-        delta *= step_size
-        if lam == 0:
-            learnt.scatter_add_(0, state, delta)
+    eligible, one = torch.zeros_like(learnt), torch.ones_like(rewards[:1])
+    visit = eligible.scatter_ if replacing else eligible.scatter_add_
+    fading = bool(decay.any())
+    # views are made once: in a loop this short they cost as much as the arithmetic
+    rows = (torch.stack([after, states], 1), rewards[:, None], discount[:, None], decay[:, None])
+    for places, reward, gamma, fade in zip(*(array.unbind(0) for array in rows), strict=True):
+        pair = values.gather(0, places)
+        delta = torch.addcmul(reward, gamma, pair[:1]).sub_(pair[1:])
+        if not fading:  # then a step moves nothing but the state it left
+            learnt.scatter_add_(0, places[1:], delta.mul_(step_size))
             continue
-        if replacing:
-            eligible.scatter_(0, state, one)
-        else:
-            eligible.scatter_add_(0, state, one)
-        learnt.addcmul_(delta, eligible)
-        eligible *= discount * lam
-        eligible.masked_fill_(cut[t], 0)
+        visit(0, places[1:], one)
+        learnt.addcmul_(eligible, delta, value=step_size)
+        eligible.mul_(fade)

@@ -138,20 +138,16 @@ SOURCES: dict[str, Source] = {
         lambda case: np.exp(case["log_std"]),
         blurs="log_std",
     ),
-    "std_p": Source(
-        "exp(log_std_p) (std_p)",
-        ("log_std_p",),
-        ("log_std_p",),
-        lambda case: np.exp(case["log_std_p"]),
-        blurs="log_std_p",
-    ),
-    "std_q": Source(
-        "exp(log_std_q) (std_q)",
-        ("log_std_q",),
-        ("log_std_q",),
-        lambda case: np.exp(case["log_std_q"]),
-        blurs="log_std_q",
-    ),
+    **{
+        f"std_{of}": Source(
+            f"exp(log_std_{of}) (std_{of})",
+            (f"log_std_{of}",),
+            (f"log_std_{of}",),
+            lambda case, name=f"log_std_{of}": np.exp(case[name]),
+            blurs=f"log_std_{of}",
+        )
+        for of in "pq"
+    },
     # twice a number is as exact as the number
     **{
         f"log_var{of}": Source(
@@ -170,6 +166,23 @@ SOURCES: dict[str, Source] = {
     "not_mask": Source(
         "~mask (True where padded)", ("mask",), ("mask",), lambda case: ~case["mask"]
     ),
+    "ratios": Source(
+        "exp(log_ratios) (ratios)",
+        ("log_ratios",),
+        ("log_ratios",),
+        lambda case: np.exp(case["log_ratios"]),
+        blurs="log_ratios",
+    ),
+    # halves are exact, and so is their difference
+    **{
+        f"{policy}_log_probs": Source(
+            f"{sign}log_ratios/2 ({policy}_log_probs)",
+            ("log_ratios",),
+            ("log_ratios",),
+            lambda case, half=half: half * case["log_ratios"],
+        )
+        for policy, sign, half in (("target", "", 0.5), ("behaviour", "-", -0.5))
+    },
     # every case has one range for both sides
     "clip_low": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
     "clip_high": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),

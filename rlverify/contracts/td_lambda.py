@@ -5,12 +5,7 @@ import numpy as np
 from rlverify.contract import Case, Contract, Convention, Equivalent, Example, KnownBug
 from rlverify.contracts import _td_cases as cases
 from rlverify.contracts import _td_laws as laws
-from rlverify.contracts._recordings import (
-    open_ended,
-    start_flags,
-    transposed,
-    transposed_back,
-)
+from rlverify.contracts._recordings import open_ended, start_flags
 from rlverify.fast import td_lambda as fast
 from rlverify.inputs import cut_of
 from rlverify.reference import td_lambda as reference
@@ -120,10 +115,6 @@ TD_LAMBDA_CONTRACT = Contract(
         KnownBug("G15b", ENDS, "if terminated[t, b]:"),
     ),
     conventions=(
-        Convention(
-            "layout", "batch-major", "recordings are [B, T], and tables [B, S]",
-            inputs=transposed, outputs=transposed_back,
-        ),
         Convention(
             "done", "start", "flags say whether the state before the step began a new episode",
             inputs=start_flags, nearest=open_ended,
