@@ -67,8 +67,12 @@ def _negated(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda case: -case[name]
 
 
-def _doubled(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda case: 2 * case[name]
+def _times(factor: float, name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: factor * case[name]
+
+
+def _exponential(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: np.exp(case[name])
 
 
 def _clip_range(case: Mapping[str, Any]) -> Any:
@@ -76,6 +80,12 @@ def _clip_range(case: Mapping[str, Any]) -> Any:
 
 
 _END = ("terminated",)
+EXPONENTIALS = {
+    "std": "log_std",
+    "std_p": "log_std_p",
+    "std_q": "log_std_q",
+    "ratios": "log_ratios",
+}
 SOURCES: dict[str, Source] = {
     "done:after": Source("terminated|truncated (done:after)", _END, ("done",), _done),
     "done:start": Source(
@@ -131,22 +141,10 @@ SOURCES: dict[str, Source] = {
         ("gamma",),
         lambda case: np.broadcast_to(np.float64(case["gamma"]), case["rewards"].shape).copy(),
     ),
-    "std": Source(
-        "exp(log_std) (std)",
-        ("log_std",),
-        ("log_std",),
-        lambda case: np.exp(case["log_std"]),
-        blurs="log_std",
-    ),
+    # what is handed over is rounded, and known no better than that
     **{
-        f"std_{of}": Source(
-            f"exp(log_std_{of}) (std_{of})",
-            (f"log_std_{of}",),
-            (f"log_std_{of}",),
-            lambda case, name=f"log_std_{of}": np.exp(case[name]),
-            blurs=f"log_std_{of}",
-        )
-        for of in "pq"
+        name: Source(f"exp({of}) ({name})", (of,), (of,), _exponential(of), blurs=of)
+        for name, of in EXPONENTIALS.items()
     },
     # twice a number is as exact as the number
     **{
@@ -154,7 +152,7 @@ SOURCES: dict[str, Source] = {
             f"2*log_std{of} (log_var{of})",
             (f"log_std{of}",),
             (f"log_std{of}",),
-            _doubled(f"log_std{of}"),
+            _times(2, f"log_std{of}"),
         )
         for of in ("", "_p", "_q")
     },
@@ -166,20 +164,13 @@ SOURCES: dict[str, Source] = {
     "not_mask": Source(
         "~mask (True where padded)", ("mask",), ("mask",), lambda case: ~case["mask"]
     ),
-    "ratios": Source(
-        "exp(log_ratios) (ratios)",
-        ("log_ratios",),
-        ("log_ratios",),
-        lambda case: np.exp(case["log_ratios"]),
-        blurs="log_ratios",
-    ),
     # halves are exact, and so is their difference
     **{
         f"{policy}_log_probs": Source(
             f"{sign}log_ratios/2 ({policy}_log_probs)",
             ("log_ratios",),
             ("log_ratios",),
-            lambda case, half=half: half * case["log_ratios"],
+            _times(half, "log_ratios"),
         )
         for policy, sign, half in (("target", "", 0.5), ("behaviour", "-", -0.5))
     },

@@ -246,7 +246,7 @@ def check_advantage_identity(subject: Subject, case: Case) -> Iterable[Claim]:
     for t, b in np.argwhere(~cut):
         later = known_within(got["value_targets"][t + 1, b], allowed["value_targets"][t + 1, b])
         error = exactly(case["rewards"][t, b]) + exactly(gamma[t, b]) * later
-        ratio = np.exp(exactly(case["log_ratios"][t, b]))
+        ratio = exactly(case["log_ratios"][t, b]).exp()
         # a ratio at its level is that level, or misses it by its own rounding
         ratio = ratio.limited(0, case["rho_bar_advantage"])
         advantage = ratio * (error - exactly(case["values"][t, b]))
