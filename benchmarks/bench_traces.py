@@ -3,6 +3,7 @@
 import torch
 
 from racing import test_copy, test_fast, test_peer  # noqa: F401
+from rlverify.fast.traces import Vtrace
 
 TOPIC = "traces"
 T = torch.Tensor
@@ -38,7 +39,7 @@ def retrace_loop(
 def impala_loop(
     rewards: T, values: T, next_values: T, log_ratios: T, terminated: T, truncated: T, *,
     gamma: float, lam: float, rho_bar: float, c_bar: float, rho_bar_advantage: float,
-) -> tuple[T, T]:  # fmt: skip
+) -> Vtrace:  # fmt: skip
     """Clip three times, go row by row, then shift the targets."""
     rho, cut = log_ratios.exp(), terminated | truncated
     bootstrap = next_values * ~terminated
@@ -50,7 +51,8 @@ def impala_loop(
         targets[t] = values[t] + correction
     later = torch.where(cut[:-1], bootstrap[:-1], targets[1:])
     following = torch.cat([later, bootstrap[-1:]])
-    return targets, rho.clamp(max=rho_bar_advantage) * (rewards + gamma * following - values)
+    acting = rho.clamp(max=rho_bar_advantage)
+    return Vtrace(targets, acting * (rewards + gamma * following - values))
 
 
 PEERS = {"off_policy_return": row_by_row, "retrace": retrace_loop, "vtrace": impala_loop}
