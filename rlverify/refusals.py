@@ -28,6 +28,28 @@ def finite(check: Arguments, **arrays: Any) -> None:
             )
 
 
+def known_states(check: Arguments, axes: str, below: int, **arrays: Any) -> None:
+    """Require int64 arrays of numbers from 0 to `below` - 1: rows of a table of values."""
+    for name, value in arrays.items():
+        check.integers(axes, least=0, **{name: value})
+        if not bool((value < below).all()):
+            raise ValueError(
+                f"{check.function}: {name} came with {int(value[value >= below][0])} in it, "
+                f"wanted states in [0, {below})."
+            )
+
+
+def clip_levels(check: Arguments, **levels: Any) -> None:
+    """Require numbers above 0, infinity among them: it leaves a ratio as it is."""
+    for name, value in levels.items():
+        check.number(name, value)
+        if not value > 0:  # NaN fails here too
+            raise ValueError(
+                f"{check.function}: {name} came as {value}, wanted a number above 0; "
+                f"float('inf') clips nothing."
+            )
+
+
 def check_search(check: Arguments, delta: Any, backtrack: Any, max_backtracks: Any) -> None:
     """Require what a line search within a trust region is told."""
     check.positive("delta", delta)

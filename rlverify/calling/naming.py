@@ -20,8 +20,8 @@ SYNONYMS: dict[str, str] = {
     "rewards": "reward rew rews r rs r_t reward_t rewards_t reward_batch batch_rewards score "
     "scores",
     "values": "value val vals v vs value_t values_t v_tm1 vpred vpreds v_preds value_preds "
-    "value_predictions state_values baseline baselines critic_values old_values newvalue "
-    "new_value new_values values_new vf_pred vf_preds vf_prediction y_pred",
+    "value_predictions state_value state_values baseline baselines critic_values old_values "
+    "newvalue new_value new_values values_new vf_pred vf_preds vf_prediction y_pred",
     "-log_probs": "neglogp neglogpac neglogprob neg_logp neg_log_prob neg_log_probs nlp",
     "-old_log_probs": "old_neglogp old_neglogpac oldneglogpac old_neglogprob old_neg_logp "
     "old_neg_log_prob old_neg_log_probs neglogpac_old",
@@ -48,8 +48,8 @@ SYNONYMS: dict[str, str] = {
     "kl": "kls kl_divergence kl_div approx_kl divergence d",
     "target": "target_kl kl_target d_targ desired_kl",
     "estimator": "kl_estimator kl_type",
-    "next_values": "next_vals values_next v_next vs_next next_vs next_state_values v_tp1 "
-    "next_value_preds",
+    "next_values": "next_vals values_next v_next vs_next next_vs next_state_value "
+    "next_state_values v_tp1 next_value_preds",
     "bootstrap": "last_value last_values last_val last_vals next_value next_val final_value "
     "bootstrap_value bootstrap_values value_last v_last last_v r_bootstrap",
     "values+bootstrap": "values_extended extended_values values_ext values_with_bootstrap "
@@ -111,6 +111,7 @@ SYNONYMS: dict[str, str] = {
     "new_log_prob new_logp new_logprobs newlogprob logp_new action_log_probs log_prob_actions "
     "selected_log_probs logp_a per_token_logps per_token_logprobs",
     "behaviour_log_probs": "behavior_log_probs behaviour_log_prob behavior_log_prob behaviour_logp "
+    "behaviour_action_log_probs behavior_action_log_probs "
     "behavior_logp old_log_probs old_log_prob old_logp old_logprobs old_logprob logp_old "
     "logprobs_old log_probs_old mu_log_probs log_mu sampling_log_probs rollout_log_probs",
     "weights": "weight w psi advantages advantage adv advs returns return ret rets rtgs rtg "
@@ -121,6 +122,27 @@ SYNONYMS: dict[str, str] = {
     "returns_to_go": "rtgs rtg rewards_to_go reward_to_go return_to_go returns",
     "fraction": "elite_fraction elite_frac frac rho elite_ratio top_fraction",
     "start_steps": "start_step first_steps step_offsets",
+    "log_ratios": "log_rho log_rhos log_ratio log_is log_iw log_importance_weights log_weights "
+    "log_importance_ratios",
+    "ratios": "rho rhos rho_tm1 rho_t ratio importance_weights importance_ratio importance_ratios "
+    "is_weights is_ratio is_ratios iw",
+    "target_log_probs": "target_action_log_probs target_logp target_log_prob log_pi log_pis logpi "
+    "log_probs log_prob logp logps curr_log_probs learner_log_probs new_log_probs",
+    "rho_bar": "rho_clip clip_rho rho_thresh rho_threshold clip_rho_threshold rho_max max_rho "
+    "rho_hat rho_clip_threshold vtrace_clip_rho_threshold",
+    "c_bar": "c_clip clip_c c_thresh c_threshold clip_c_threshold c_max max_c c_clip_threshold",
+    "rho_bar_advantage": "clip_pg_rho_threshold clip_pg_rho pg_rho_clip rho_bar_pg pg_rho_bar "
+    "vtrace_clip_pg_rho_threshold",
+    "q_taken": "q_t q_a q_sa q_tm1 q_qsa q_values q_selected q_actions chosen_q action_values",
+    "next_state_values": "exp_q exp_q_t expected_q expected_q_t expected_next_q next_v v_next "
+    "next_state_value next_values v_tp1",
+    "coefficients": "coefficient c c_t cs coeffs traces trace_coefficients trace_weights",
+    "target_probabilities": "pi pi_t pi_a target_probs target_prob pi_probs probs_target",
+    "states": "state s s_t obs observations",
+    "next_states": "next_state s_next next_s s_tp1 sp next_obs next_observations",
+    "initial_values": "v values value_table initial_v v_init v0 table init_values",
+    "step_size": "alpha lr learning_rate stepsize eta",
+    "traces": "trace trace_type trace_kind eligibility",
     "per_component": "componentwise per_parameter",
     "parameters": "params param p theta flat_params flat_parameters x x0 point",
     "inputs": "input x xs obs observation observations states features",

@@ -16,6 +16,7 @@ from rlverify.citations import (
     policies,
     ppo,
     returns,
+    traces,
     trpo,
     updates,
 )
@@ -39,6 +40,7 @@ CITATIONS: dict[str, Citation] = {
         trpo,
         updates,
         planning,
+        traces,
     )
     for entry in module.ENTRIES
 }
@@ -76,6 +78,7 @@ LEFT_OUT = {
     "F19": "a convention (products of a part of the samples): what a program hands over",
     "F20": "what is logged beside an update; its divergence is a result here, with a law",
     "F21": "a convention (the entropy as a part of the objective); the surrogate here has none",
+    "G6": "ratios of several action components: a log-ratio comes in as one number",
     "J9": "the same edit as J8: a return that no reward was earned for is counted",
     "J12": "an action mask inside the observation: what a program passes on",
     "J14": "a convention (where ε stands); it is inferred and named as one",

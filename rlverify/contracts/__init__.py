@@ -9,6 +9,8 @@ from rlverify.contract import Contract
 TOPICS = (
     "returns",
     "advantages",
+    "traces",
+    "td_lambda",
     "categorical",
     "gaussian",
     "gaussian_mixture",
