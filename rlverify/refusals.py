@@ -115,3 +115,31 @@ def permuted(check: Arguments, permutations: Any, samples: int) -> None:
                 f"{check.function}: permutations came with a row that is none of the numbers 0 to "
                 f"{samples - 1}, wanted each of them once."
             )
+
+
+def legal_unless(check: Arguments, legal: Any, terminated: Any) -> None:
+    """Require a legal action in each row that something follows on; None for all legal."""
+    if legal is None:
+        return
+    check.flags("N A", legal=legal)
+    if not bool((legal.any(-1) | terminated).all()):
+        raise ValueError(
+            f"{check.function}: legal came with a row without a True element that did not "
+            f"terminate, wanted at least one legal action in each of these."
+        )
+
+
+def sorted_edges(check: Arguments, edges: Any) -> None:
+    """Require rows of edges that do not decrease, and cells whose numbers stay exact."""
+    components, count = edges.shape
+    holds = bool((edges == edges).all()) and bool((edges[:, 1:] >= edges[:, :-1]).all())
+    if not holds:
+        raise ValueError(
+            f"{check.function}: edges came with a row that decreases or holds NaN, wanted rows "
+            f"that do not decrease."
+        )
+    if (count + 1) ** components >= 2**53:
+        raise ValueError(
+            f"{check.function}: edges came with shape {tuple(edges.shape)}, which makes "
+            f"{count + 1}^{components} cells, wanted fewer than 2^53; take fewer cells."
+        )
