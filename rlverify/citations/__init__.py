@@ -14,6 +14,7 @@ from rlverify.citations import (
     optimizers,
     policies,
     ppo,
+    q_learning,
     returns,
     trpo,
     updates,
@@ -37,6 +38,7 @@ CITATIONS: dict[str, Citation] = {
         optimizers,
         trpo,
         updates,
+        q_learning,
     )
     for entry in module.ENTRIES
 }

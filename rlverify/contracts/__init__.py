@@ -21,6 +21,7 @@ TOPICS = (
     "pathwise",
     "finite_difference",
     "cross_entropy",
+    "q_learning",
     "natural_gradient",
     "trpo",
     "ppo",
