@@ -16,12 +16,23 @@ An ε-greedy policy is `epsilon_greedy_probabilities` of a row, its decay `linea
 targets than the greatest value (SARSA, double Q) stand in `q_learning`.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.reference._functions import reached
+from rlverify.reference._functions import chosen, reached
 from rlverify.refusals import finite, sorted_edges
+
+
+def _greatest(values: Float[np.ndarray, "A"]) -> Any:
+    """Return the greatest value; of those that rounding may exchange, either. NaN is greatest."""
+    best = values[0]
+    for value in values[1:]:
+        if best == best:
+            best = value if value != value else chosen(reached(best, value), value, best)
+    return best
 
 
 def tabular_q_update(
@@ -81,7 +92,7 @@ def tabular_q_update(
     table = q_values.copy()
     for i in np.ndindex(rewards.shape):
         row = (*i[:-1], states[i])
-        greatest = 0 if terminated[i] else max(table[*i[:-1], next_states[i]])
+        greatest = 0 if terminated[i] else _greatest(table[*i[:-1], next_states[i]])
         error = rewards[i] + gamma * greatest - table[*row, actions[i]]
         table[*row, actions[i]] = table[*row, actions[i]] + step_size * error
     return table

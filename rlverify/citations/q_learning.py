@@ -90,4 +90,36 @@ ENTRIES = (
         "adds τ times the new without taking that share off the old",
         (),
     ),
+    Citation(
+        "Q7",
+        "updates-lost",
+        "computes all updates from the table as it was, so that of two visits of one pair only "
+        "one counts",
+        (),
+    ),
+    Citation(
+        "Q8",
+        "maximum-of-the-same-state",
+        "takes the greatest value of the state that was left, not of the one that was reached",
+        (),
+    ),
+    Citation(
+        "Q9",
+        "old-value-not-taken-off",
+        "adds a share of the target where one of the error is meant, or takes the wrong share",
+        (),
+    ),
+    Citation(
+        "Q10",
+        "cells-collide",
+        "numbers the cells of a grid so that different ones get one number, or looks a component "
+        "up among the edges of another",
+        (),
+    ),
+    Citation(
+        "Q11",
+        "whole-row-updated",
+        "moves the values of all actions of a state, where one was taken",
+        (),
+    ),
 )

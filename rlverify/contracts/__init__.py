@@ -22,6 +22,7 @@ TOPICS = (
     "finite_difference",
     "cross_entropy",
     "q_learning",
+    "tabular_q",
     "natural_gradient",
     "trpo",
     "ppo",
