@@ -143,3 +143,13 @@ def sorted_edges(check: Arguments, edges: Any) -> None:
             f"{check.function}: edges came with shape {tuple(edges.shape)}, which makes "
             f"{count + 1}^{components} cells, wanted fewer than 2^53; take fewer cells."
         )
+
+
+def continued(check: Arguments, observations: Any, next_observations: Any, ended: Any) -> None:
+    """Require that each row begins where the one before led to, unless an episode ended there."""
+    same = (observations[1:] == next_observations[:-1]).all(-1)
+    if not bool((same | ended[:-1]).all()):
+        raise ValueError(
+            f"{check.function}: observations came with a row that is not what the row before led "
+            f"to, wanted its next_observations where no episode ended; pass shared=False."
+        )

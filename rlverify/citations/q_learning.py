@@ -122,4 +122,30 @@ ENTRIES = (
         "moves the values of all actions of a state, where one was taken",
         (),
     ),
+    Citation(
+        "B9",
+        "truncation-stored-as-termination",
+        "keeps one flag for both, so that targets drop the value of the state at a time limit",
+        ("anthonytorlucci/rlevo#170",),
+    ),
+    Citation(
+        "I1",
+        "next-observation-of-the-reset",
+        "takes the next row for the next observation where an episode was cut: it is the "
+        "observation after the reset",
+        ("DLR-RM/stable-baselines3#934", "vwxyzjn/cleanrl#460"),
+    ),
+    Citation(
+        "I2",
+        "next-observation-at-the-write-pointer",
+        "takes the next row for the next observation of the newest one: it is the oldest, or "
+        "has never been written",
+        ("huggingface/lerobot#918", "tensorforce/tensorforce#142"),
+    ),
+    Citation(
+        "I9",
+        "window-one-row-late",
+        "reads one row behind the write pointer: misses the newest, and reads one that is lost",
+        (),
+    ),
 )

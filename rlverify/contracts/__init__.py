@@ -23,6 +23,7 @@ TOPICS = (
     "cross_entropy",
     "q_learning",
     "tabular_q",
+    "replay",
     "natural_gradient",
     "trpo",
     "ppo",
