@@ -199,4 +199,41 @@ def below_one(check: Arguments, gamma: Any) -> None:
         raise ValueError(
             f"{check.function}: gamma came as {gamma}, wanted a number below 1; without discount "
             f"values need an end that every policy reaches."
+
+
+def legal_unless(check: Arguments, legal: Any, terminated: Any) -> None:
+    """Require a legal action in each row that something follows on; None for all legal."""
+    if legal is None:
+        return
+    check.flags("N A", legal=legal)
+    if not bool((legal.any(-1) | terminated).all()):
+        raise ValueError(
+            f"{check.function}: legal came with a row without a True element that did not "
+            f"terminate, wanted at least one legal action in each of these."
+        )
+
+
+def sorted_edges(check: Arguments, edges: Any) -> None:
+    """Require rows of edges that do not decrease, and cells whose numbers stay exact."""
+    components, count = edges.shape
+    holds = bool((edges == edges).all()) and bool((edges[:, 1:] >= edges[:, :-1]).all())
+    if not holds:
+        raise ValueError(
+            f"{check.function}: edges came with a row that decreases or holds NaN, wanted rows "
+            f"that do not decrease."
+        )
+    if (count + 1) ** components >= 2**53:
+        raise ValueError(
+            f"{check.function}: edges came with shape {tuple(edges.shape)}, which makes "
+            f"{count + 1}^{components} cells, wanted fewer than 2^53; take fewer cells."
+        )
+
+
+def continued(check: Arguments, observations: Any, next_observations: Any, ended: Any) -> None:
+    """Require that each row begins where the one before led to, unless an episode ended there."""
+    same = (observations[1:] == next_observations[:-1]).all(-1)
+    if not bool((same | ended[:-1]).all()):
+        raise ValueError(
+            f"{check.function}: observations came with a row that is not what the row before led "
+            f"to, wanted its next_observations where no episode ended; pass shared=False."
         )

@@ -86,6 +86,8 @@ EXPONENTIALS = {
     "std_q": "log_std_q",
     "ratios": "log_ratios",
 }
+# of Huber's loss: a δ that no error reaches makes it the squared one
+NEVER_REACHED = 2.0**20
 SOURCES: dict[str, Source] = {
     "done:after": Source("terminated|truncated (done:after)", _END, ("done",), _done),
     "done:start": Source(
@@ -279,6 +281,8 @@ class Expression:
             # the arguments of its own axes; an argument that broadcasts comes later
             like = next(changed[a.name] for a in self.arguments if a.axes == item.axes)
             changed[name] = np.ones(like.shape, dtype=bool)
+        elif name == "huber" and value is None and name in self.whole:
+            changed[name] = NEVER_REACHED
         elif item.kind in ("mask", "legal") and name not in self.tells:
             if value is not None:
                 self._uncover(item, changed)

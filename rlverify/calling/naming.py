@@ -46,7 +46,29 @@ SYNONYMS: dict[str, str] = {
     "clip_range": "clip clip_ratio clip_coef clip_eps clip_epsilon clip_param clip_range_vf "
     "cliprange cliprange_value epsilon eps eps_clip vf_clip_param value_clip",
     "kl": "kls kl_divergence kl_div approx_kl divergence d",
-    "target": "target_kl kl_target d_targ desired_kl",
+    "target": "target_kl kl_target d_targ desired_kl target_params target_param target_parameters "
+    "theta_target target_weights target_network_params",
+    "online": "params param parameters online_params online_param online_parameters source theta "
+    "weights q_params q_network_params local_params model_params policy_params",
+    "tau": "polyak_tau soft_tau",
+    "q_taken": "q_values q_value current_q_values current_q q_pred q_preds q_sa q_a q_selected "
+    "state_action_values old_val pred_q predicted_q chosen_q_values",
+    "targets": "td_target td_targets target target_q_values target_q q_target q_targets y "
+    "expected_state_action_values expected_q target_values",
+    "huber": "huber_delta delta kappa",
+    "next_q_values": "next_q q_next next_qs q_values_next next_q_value next_target_q_values "
+    "target_next_q target_next_q_values q_next_target target_q_next next_action_values",
+    "next_q_online": "q_next_online online_next_q next_online_q online_next_q_values "
+    "next_q_values_online next_online_q_values q_next_eval q_eval_next next_q_local",
+    "next_q_target": "q_next_target target_next_q next_target_q target_next_q_values "
+    "next_q_values_target next_target_q_values q_targ_next target_q_next",
+    "next_actions": "next_action next_acts a_next next_a a_prime",
+    "next_probabilities": "next_probs next_pi pi_next next_policy next_action_probs probs_next",
+    "states": "state s obs observation observations",
+    "next_states": "next_state s_next s_prime s2 sp new_state next_obs next_observations",
+    "step_size": "lr alpha learning_rate stepsize",
+    "observations": "obs observation state states x",
+    "edges": "bins bin_edges boundaries thresholds",
     "estimator": "kl_estimator kl_type",
     "next_values": "next_vals values_next v_next vs_next next_vs next_state_value "
     "next_state_values v_tp1 next_value_preds",
@@ -81,9 +103,10 @@ SYNONYMS: dict[str, str] = {
     "tokens token_ids taken",
     "legal": "legal_mask legal_masks legal_actions legal_actions_mask legal_action_mask mask masks "
     "action_mask action_masks valid valid_mask valid_actions valid_action_mask avail avail_actions "
-    "available_actions allowed allowed_actions",
+    "available_actions allowed allowed_actions next_legal next_action_mask next_legal_actions",
     "uniforms": "u us uniform uniform_samples random_numbers rand",
-    "q_values": "q qs q_value qvals q_vals qvalue qvalues action_values values",
+    "q_values": "q qs q_value qvals q_vals qvalue qvalues action_values values q_table qtable "
+    "table",
     "epsilon": "eps exploration_rate",
     "temperature": "temp tau t",
     "scale": "scale_rewards",

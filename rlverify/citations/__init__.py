@@ -15,6 +15,7 @@ from rlverify.citations import (
     planning,
     policies,
     ppo,
+    q_learning,
     returns,
     traces,
     trpo,
@@ -41,6 +42,7 @@ CITATIONS: dict[str, Citation] = {
         updates,
         planning,
         traces,
+        q_learning,
     )
     for entry in module.ENTRIES
 }
@@ -52,7 +54,6 @@ LEFT_OUT = {
     "B3": "the same edit as A17: the value after the reset is V of step t + 1",
     "B7": "the rollout buffer stores the done mask as the time-limit mask; the same edit as B1",
     "B8": "a reset row that is trained on; the recording excludes it, with a test",
-    "B9": "a replay target; it belongs to q_learning",
     "B10": "a wrapper that the final observation bypasses; no estimator is involved",
     "B11": "an actor fed with the final observation; no estimator is involved",
     "C19": "normalised and real values mixed in a clipped loss: what a program passes on",
@@ -79,6 +80,14 @@ LEFT_OUT = {
     "F20": "what is logged beside an update; its divergence is a result here, with a law",
     "F21": "a convention (the entropy as a part of the objective); the surrogate here has none",
     "G6": "ratios of several action components: a log-ratio comes in as one number",
+    "H6": "a target that is not detached: whoever hands it over may detach it; a test states it",
+    "H9": "soft and hard updates in one loop; one function does both, and is called once",
+    "H11": "how often a loop updates its target network; no function here counts",
+    "H12-H20": "actors of continuous actions (DDPG, TD3, SAC); no function here has one",
+    "H22-H28": "distributions of returns, quantiles and expectiles; no function here has them",
+    "I4-I5": "prioritised replay; the buffer here draws evenly",
+    "I7": "relabelled goals; the buffer here knows none",
+    "I8": "another entry of the batch scaled: what a program passes on",
     "J9": "the same edit as J8: a return that no reward was earned for is counted",
     "J12": "an action mask inside the observation: what a program passes on",
     "J14": "a convention (where ε stands); it is inferred and named as one",
