@@ -199,6 +199,7 @@ def below_one(check: Arguments, gamma: Any) -> None:
         raise ValueError(
             f"{check.function}: gamma came as {gamma}, wanted a number below 1; without discount "
             f"values need an end that every policy reaches."
+        )
 
 
 def legal_unless(check: Arguments, legal: Any, terminated: Any) -> None:

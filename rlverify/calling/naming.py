@@ -52,7 +52,8 @@ SYNONYMS: dict[str, str] = {
     "weights q_params q_network_params local_params model_params policy_params",
     "tau": "polyak_tau soft_tau",
     "q_taken": "q_values q_value current_q_values current_q q_pred q_preds q_sa q_a q_selected "
-    "state_action_values old_val pred_q predicted_q chosen_q_values",
+    "state_action_values old_val pred_q predicted_q chosen_q_values q_t q_tm1 q_qsa "
+    "q_actions chosen_q action_values",
     "targets": "td_target td_targets target target_q_values target_q q_target q_targets y "
     "expected_state_action_values expected_q target_values",
     "huber": "huber_delta delta kappa",
@@ -64,9 +65,10 @@ SYNONYMS: dict[str, str] = {
     "next_q_values_target next_target_q_values q_targ_next target_q_next",
     "next_actions": "next_action next_acts a_next next_a a_prime",
     "next_probabilities": "next_probs next_pi pi_next next_policy next_action_probs probs_next",
-    "states": "state s obs observation observations",
-    "next_states": "next_state s_next s_prime s2 sp new_state next_obs next_observations",
-    "step_size": "lr alpha learning_rate stepsize",
+    "states": "state s s_t obs observation observations",
+    "next_states": "next_state s_next next_s s_tp1 s_prime s2 sp new_state next_obs "
+    "next_observations",
+    "step_size": "lr alpha learning_rate stepsize eta",
     "observations": "obs observation state states x",
     "edges": "bins bin_edges boundaries thresholds",
     "estimator": "kl_estimator kl_type",
@@ -156,15 +158,11 @@ SYNONYMS: dict[str, str] = {
     "c_bar": "c_clip clip_c c_thresh c_threshold clip_c_threshold c_max max_c c_clip_threshold",
     "rho_bar_advantage": "clip_pg_rho_threshold clip_pg_rho pg_rho_clip rho_bar_pg pg_rho_bar "
     "vtrace_clip_pg_rho_threshold",
-    "q_taken": "q_t q_a q_sa q_tm1 q_qsa q_values q_selected q_actions chosen_q action_values",
     "next_state_values": "exp_q exp_q_t expected_q expected_q_t expected_next_q next_v v_next "
     "next_state_value next_values v_tp1",
     "coefficients": "coefficient c c_t cs coeffs traces trace_coefficients trace_weights",
     "target_probabilities": "pi pi_t pi_a target_probs target_prob pi_probs probs_target",
-    "states": "state s s_t obs observations",
-    "next_states": "next_state s_next next_s s_tp1 sp next_obs next_observations",
     "initial_values": "v values value_table initial_v v_init v0 table init_values",
-    "step_size": "alpha lr learning_rate stepsize eta",
     "traces": "trace trace_type trace_kind eligibility",
     "per_component": "componentwise per_parameter",
     "parameters": "params param p theta flat_params flat_parameters x x0 point",
