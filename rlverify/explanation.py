@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlverify.calling.completion import BUILT_IN, built_in_values
 from rlverify.calling.expression import source_names
-from rlverify.calling.naming import SYNONYMS
+from rlverify.calling.synonyms import SYNONYMS
 from rlverify.citations import citation
 from rlverify.contract import Argument, Contract
 from rlverify.contracts import find

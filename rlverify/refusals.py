@@ -3,7 +3,10 @@
 import math
 from typing import Any
 
-from rlverify.errors import Arguments, layer_parameters
+from rlverify.errors import HALF, Arguments, dtype_name, layer_parameters
+
+# twice the unit roundoff, of dtypes other than float64
+ROUNDING = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 KL_ESTIMATORS = ("k1", "k2", "k3")
 
@@ -11,6 +14,10 @@ KL_ESTIMATORS = ("k1", "k2", "k3")
 def finite(check: Arguments, **arrays: Any) -> None:
     """Require numbers: neither NaN nor an infinity, which an update would spread everywhere."""
     for name, value in arrays.items():
+        # a sum is finite only where its terms are, and is found in one pass without an array;
+        # NumPy would warn of a sum that overflows
+        if hasattr(value, "isfinite") and bool(abs(value.sum()) < math.inf):
+            continue
         if not bool((abs(value) < math.inf).all()):  # NaN fails here too
             word = "NaN" if bool((value != value).any()) else "an infinity"
             remedy = (
@@ -20,6 +27,28 @@ def finite(check: Arguments, **arrays: Any) -> None:
             )
             raise ValueError(
                 f"{check.function}: {name} came with {word} in it, wanted finite numbers{remedy}."
+            )
+
+
+def known_states(check: Arguments, axes: str, below: int, **arrays: Any) -> None:
+    """Require int64 arrays of numbers from 0 to `below` - 1: rows of a table of values."""
+    for name, value in arrays.items():
+        check.integers(axes, least=0, **{name: value})
+        if not bool((value < below).all()):
+            raise ValueError(
+                f"{check.function}: {name} came with {int(value[value >= below][0])} in it, "
+                f"wanted states in [0, {below})."
+            )
+
+
+def clip_levels(check: Arguments, **levels: Any) -> None:
+    """Require numbers above 0, infinity among them: it leaves a ratio as it is."""
+    for name, value in levels.items():
+        check.number(name, value)
+        if not value > 0:  # NaN fails here too
+            raise ValueError(
+                f"{check.function}: {name} came as {value}, wanted a number above 0; "
+                f"float('inf') clips nothing."
             )
 
 
@@ -169,3 +198,97 @@ def token_loss(
     check.choice("ratio", ratio, ("token", "sequence"))
     check.choice("aggregation", aggregation, ("token_mean", "sequence_mean", "constant"))
     check.positive("normalizer", normalizer)
+
+
+def leading(check: Arguments, axes: str, array: Any) -> str:
+    """Return the axes, with dots in front where further ones are there and welcome."""
+    named = len(axes.split())
+    further = not check.exact and len(getattr(array, "shape", ())) > named
+    return f"... {axes}" if further else axes
+
+
+def distributions(check: Arguments, axes: str, **arrays: Any) -> None:
+    """Require probabilities: finite numbers of at least 0, every row of which sums to one.
+
+    x/Σx carries N − 1 roundings of the sum and one of the quotient; summing it here carries N − 1
+    more: 2N units of roundoff, and a unit is half of eps (Higham 2002, §4.2).
+    """
+    for name, array in arrays.items():
+        check.floats(leading(check, axes, array), **{name: array})
+        finite(check, **{name: array})
+        if bool(array.min() < 0):
+            least = float(array[array < 0][0])
+            raise ValueError(f"{check.function}: {name} came with {least}, wanted probabilities.")
+        dtype = dtype_name(array)
+        wide = array.float() if dtype in HALF else array
+        sums = (wide if len(array.shape) > 1 else wide[None]).sum(-1)
+        away = abs(sums - 1)
+        allowed = array.shape[-1] * ROUNDING.get(dtype, 2.0**-52)
+        if bool((away > allowed).any()):
+            total = float(sums[away > allowed][0])
+            raise ValueError(
+                f"{check.function}: {name} came with a row of sum {total}, wanted 1; divide each "
+                f"row by its sum."
+            )
+
+
+def process(check: Arguments, transition: Any, terminal: Any, reward: Any = None) -> None:
+    """Require the arrays of a finite Markov decision process, the rewards where there are any."""
+    distributions(check, "S A S", transition=transition)
+    if transition.shape[-1] != transition.shape[-3]:
+        raise ValueError(
+            f"{check.function}: transition came with shape {tuple(transition.shape)}, wanted "
+            f"[S, A, S] with as many next states as states."
+        )
+    if reward is not None:
+        check.floats(leading(check, "S A S", reward), reward=reward)
+        finite(check, reward=reward)
+    check.flags(leading(check, "S A S", terminal), terminal=terminal)
+
+
+def discounted(check: Arguments, gamma: Any) -> None:
+    """Require a discount in [0, 1)."""
+    check.unit(gamma=gamma)
+    if gamma == 1:
+        raise ValueError(
+            f"{check.function}: gamma came as {gamma}, wanted a number below 1; without discount "
+            f"values need an end that every policy reaches."
+        )
+
+
+def legal_unless(check: Arguments, legal: Any, terminated: Any) -> None:
+    """Require a legal action in each row that something follows on; None for all legal."""
+    if legal is None:
+        return
+    check.flags("N A", legal=legal)
+    if not bool((legal.any(-1) | terminated).all()):
+        raise ValueError(
+            f"{check.function}: legal came with a row without a True element that did not "
+            f"terminate, wanted at least one legal action in each of these."
+        )
+
+
+def sorted_edges(check: Arguments, edges: Any) -> None:
+    """Require rows of edges that do not decrease, and cells whose numbers stay exact."""
+    components, count = edges.shape
+    holds = bool((edges == edges).all()) and bool((edges[:, 1:] >= edges[:, :-1]).all())
+    if not holds:
+        raise ValueError(
+            f"{check.function}: edges came with a row that decreases or holds NaN, wanted rows "
+            f"that do not decrease."
+        )
+    if (count + 1) ** components >= 2**53:
+        raise ValueError(
+            f"{check.function}: edges came with shape {tuple(edges.shape)}, which makes "
+            f"{count + 1}^{components} cells, wanted fewer than 2^53; take fewer cells."
+        )
+
+
+def continued(check: Arguments, observations: Any, next_observations: Any, ended: Any) -> None:
+    """Require that each row begins where the one before led to, unless an episode ended there."""
+    same = (observations[1:] == next_observations[:-1]).all(-1)
+    if not bool((same | ended[:-1]).all()):
+        raise ValueError(
+            f"{check.function}: observations came with a row that is not what the row before led "
+            f"to, wanted its next_observations where no episode ended; pass shared=False."
+        )

@@ -87,20 +87,39 @@ class Row:
     ok: bool
 
 
+# what stands in where a recording has no such thing
+STAND_INS = ("q_taken", "next_state_values", "log_ratios", "coefficients", "target_probabilities")
+KNOBS = {"gamma": 0.99, "lam": 0.95, "n": 5, "ddof": 1, "eps": 1e-8, "mask": None,
+         "rho_bar": 1.0, "c_bar": 1.0, "rho_bar_advantage": 1.0}  # fmt: skip
+
+
+def takes_rollouts(contract: Contract) -> bool:
+    """Whether a contract is about recordings, and not about something else."""
+    names = {argument.name for argument in contract.arguments}
+    known = {"rewards", "values", "next_values", "terminated", "truncated", *STAND_INS, *KNOBS}
+    return contract.good is None or ("terminated" in names and names <= known)
+
+
 def rollout_cases(contract: Contract, rollouts: Sequence[Rollout]) -> list[Case]:
     """Return recorded rollouts as cases of a contract, or none where it takes no recording."""
     names = [argument.name for argument in contract.arguments]
     cases: list[Case] = []
-    if contract.good is not None:  # it is about something else than recordings
+    if not takes_rollouts(contract):
         return cases
     for rollout in rollouts:
-        knobs = {"gamma": 0.99, "lam": 0.95, "n": 5, "ddof": 1, "eps": 1e-8, "mask": None}
+        knobs: dict[str, Any] = dict(KNOBS)
+        rng, shape = np.random.default_rng(0), rollout.rewards.shape
         arrays = {
             "rewards": rollout.rewards,
             "values": rollout.values,
             "next_values": rollout.next_values,
             "terminated": rollout.terminated,
             "truncated": rollout.truncated,
+            "q_taken": rollout.values,
+            "next_state_values": rollout.next_values,
+            "log_ratios": rng.normal(0, 0.5, shape),
+            "coefficients": rng.random(shape),
+            "target_probabilities": rng.random(shape),
         }
         if "advantages" in names:  # the errors of the rollout stand for advantages
             following = np.where(rollout.terminated, 0, rollout.next_values)
@@ -191,7 +210,7 @@ def _rows_of(
     contract = find(name)
     mutants = mutants_of(contract, budget, seed)
     drawn = drawn_cases(contract, budget, seed)
-    rollouts = _rollouts(seed) if contract.good is None else ()
+    rollouts = _rollouts(seed) if takes_rollouts(contract) else ()
     judged = dtypes if contract.fast is not None else ("float64",)
     return [row(contract, dtype, drawn, rollouts, mutants, device) for dtype in judged]
 

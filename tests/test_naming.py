@@ -9,7 +9,7 @@ import pytest
 from rlverify.calling import CallError, in_process
 from rlverify.calling.declaration import parse
 from rlverify.calling.expression import SOURCES
-from rlverify.calling.naming import SYNONYMS
+from rlverify.calling.synonyms import SYNONYMS
 from rlverify.contracts import find
 from stranger_cases import drawn
 

@@ -15,7 +15,7 @@ from rlverify.biasing.situation import Recorded
 from rlverify.calling.asking import call_line
 from rlverify.calling.declaration import CallError, Declaration, Given
 from rlverify.calling.description import Signature
-from rlverify.calling.naming import SYNONYMS
+from rlverify.calling.synonyms import SYNONYMS
 from rlverify.settings import nearest
 
 

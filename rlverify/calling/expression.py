@@ -67,8 +67,12 @@ def _negated(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda case: -case[name]
 
 
-def _doubled(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda case: 2 * case[name]
+def _times(factor: float, name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: factor * case[name]
+
+
+def _exponential(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda case: np.exp(case[name])
 
 
 def _clip_range(case: Mapping[str, Any]) -> Any:
@@ -76,6 +80,14 @@ def _clip_range(case: Mapping[str, Any]) -> Any:
 
 
 _END = ("terminated",)
+EXPONENTIALS = {
+    "std": "log_std",
+    "std_p": "log_std_p",
+    "std_q": "log_std_q",
+    "ratios": "log_ratios",
+}
+# of Huber's loss: a δ that no error reaches makes it the squared one
+NEVER_REACHED = 2.0**20
 SOURCES: dict[str, Source] = {
     "done:after": Source("terminated|truncated (done:after)", _END, ("done",), _done),
     "done:start": Source(
@@ -131,34 +143,18 @@ SOURCES: dict[str, Source] = {
         ("gamma",),
         lambda case: np.broadcast_to(np.float64(case["gamma"]), case["rewards"].shape).copy(),
     ),
-    "std": Source(
-        "exp(log_std) (std)",
-        ("log_std",),
-        ("log_std",),
-        lambda case: np.exp(case["log_std"]),
-        blurs="log_std",
-    ),
-    "std_p": Source(
-        "exp(log_std_p) (std_p)",
-        ("log_std_p",),
-        ("log_std_p",),
-        lambda case: np.exp(case["log_std_p"]),
-        blurs="log_std_p",
-    ),
-    "std_q": Source(
-        "exp(log_std_q) (std_q)",
-        ("log_std_q",),
-        ("log_std_q",),
-        lambda case: np.exp(case["log_std_q"]),
-        blurs="log_std_q",
-    ),
+    # what is handed over is rounded, and known no better than that
+    **{
+        name: Source(f"exp({of}) ({name})", (of,), (of,), _exponential(of), blurs=of)
+        for name, of in EXPONENTIALS.items()
+    },
     # twice a number is as exact as the number
     **{
         f"log_var{of}": Source(
             f"2*log_std{of} (log_var{of})",
             (f"log_std{of}",),
             (f"log_std{of}",),
-            _doubled(f"log_std{of}"),
+            _times(2, f"log_std{of}"),
         )
         for of in ("", "_p", "_q")
     },
@@ -170,6 +166,16 @@ SOURCES: dict[str, Source] = {
     "not_mask": Source(
         "~mask (True where padded)", ("mask",), ("mask",), lambda case: ~case["mask"]
     ),
+    # halves are exact, and so is their difference
+    **{
+        f"{policy}_log_probs": Source(
+            f"{sign}log_ratios/2 ({policy}_log_probs)",
+            ("log_ratios",),
+            ("log_ratios",),
+            _times(half, "log_ratios"),
+        )
+        for policy, sign, half in (("target", "", 0.5), ("behaviour", "-", -0.5))
+    },
     # every case has one range for both sides
     "clip_low": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
     "clip_high": Source("clip_range", ("clip_range",), ("clip_range",), _clip_range),
@@ -275,6 +281,8 @@ class Expression:
             # the arguments of its own axes; an argument that broadcasts comes later
             like = next(changed[a.name] for a in self.arguments if a.axes == item.axes)
             changed[name] = np.ones(like.shape, dtype=bool)
+        elif name == "huber" and value is None and name in self.whole:
+            changed[name] = NEVER_REACHED
         elif item.kind in ("mask", "legal") and name not in self.tells:
             if value is not None:
                 self._uncover(item, changed)

@@ -92,10 +92,10 @@ def plan(signature: Signature, arguments: tuple[Argument, ...], declaration: Dec
 
 
 def _unsure(parameter: Parameter | None, source: str) -> bool:
-    """Whether nothing says if a parameter takes a discount a step, or None for a mask."""
+    """Whether nothing says if a parameter takes a discount a step, or None for a mask or δ."""
     if parameter is None:
         return False
-    return (parameter.takes_none if source == "mask" else parameter.takes_array) is None
+    return (parameter.takes_none if source in ("mask", "huber") else parameter.takes_array) is None
 
 
 def bound(signature: Signature, declaration: Declaration) -> tuple[Given, ...]:
@@ -160,7 +160,8 @@ def _expression(
         # without an annotation only a trial can tell (`probing`)
         if kinds.get(item.source) == "discount" and not (parameter and parameter.takes_array):
             scalars.add(item.source)
-        if kinds.get(item.source) in ("mask", "legal") and not (parameter and parameter.takes_none):
+        may_be_none = kinds.get(item.source) in ("mask", "legal") or item.source == "huber"
+        if may_be_none and not (parameter and parameter.takes_none):
             whole.add(item.source)
         if item.source == "not_mask":  # the contrary of None would be nothing at all
             whole.add("mask")

@@ -130,7 +130,7 @@ class Trial:
             tried = replace(plan, expression=expression)
             case = probe(self.contract)
             like = case[self.contract.first.name].shape
-            value = None if name in ("mask", "legal") else np.full(like, 0.5)
+            value = None if name in ("mask", "legal", "huber") else np.full(like, 0.5)
             case = expression.project(case.but(**{name: value}))
             outcomes = case_outcomes(self.engine, tried, [case], arrangement, dtype)[0]
             if assessor.result(case, outcomes, dtype).outputs is not None:
