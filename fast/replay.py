@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.refusals import continued
+from rlverify.refusals import as_before, continued, drawable
 
 
 class Transitions(NamedTuple):
@@ -160,8 +160,8 @@ class ReplayBuffer:
 
         Raises:
             TypeError: an argument is of the wrong kind or dtype.
-            ValueError: shapes disagree, or storage is shared and an observation is not what the
-                row before led to.
+            ValueError: shapes disagree with each other or with the rows before, or storage is
+                shared and an observation is not what the row before led to.
         """
         check = Arguments("ReplayBuffer", torch.Tensor)
         check.floats("B D", observations=observations)
@@ -169,6 +169,8 @@ class ReplayBuffer:
         check.floats("B", rewards=rewards)
         check.floats("B D", next_observations=next_observations)
         check.flags("B", terminated=terminated, truncated=truncated)
+        if self.written:
+            as_before(check, observations, self.ring["observations"].shape[1:])
         if self.shared and self.written:
             continued(
                 check,
@@ -221,7 +223,7 @@ class ReplayBuffer:
         places = self.ring["places"][slot]
         self.free += [place for place in places.tolist() if place >= 0]
         places.fill_(-1)
-        columns = torch.nonzero(self.ended).flatten().tolist()
+        columns = torch.nonzero(self.ended).flatten()
         missing = len(columns) - len(self.free)
         if missing > 0:
             old, more = len(self.pool), max(missing, len(self.pool))  # doubled: rarely copied
@@ -229,10 +231,12 @@ class ReplayBuffer:
             fresh[:old] = self.pool
             self.pool = fresh
             self.free += range(old, old + more)
-        for column in columns:
-            place = self.free.pop()
-            self.pool[place] = self.latest[column]
-            places[column] = place
+        if len(columns):
+            kept = len(self.free) - len(columns)
+            taken = torch.tensor(self.free[kept:], device=places.device)
+            del self.free[kept:]
+            self.pool[taken] = self.latest[columns]
+            places[columns] = taken
 
     def read(self, picks: Int[torch.Tensor, "M"]) -> Transitions:
         """Return transitions by age, the oldest row first."""
@@ -261,7 +265,12 @@ class ReplayBuffer:
         return torch.where((places >= 0).unsqueeze(-1), final, after)
 
     def sample(self, count: int, generator: torch.Generator) -> Transitions:
-        """Return transitions drawn evenly, with replacement."""
+        """Return transitions drawn evenly, with replacement.
+
+        Raises:
+            ValueError: nothing was pushed yet, or fewer than one is asked for.
+        """
+        drawable(Arguments("ReplayBuffer", torch.Tensor), len(self), count)
         device = self.ring["actions"].device
         picks = torch.randint(len(self), (count,), generator=generator, device=generator.device)
         return self.read(picks.to(device))

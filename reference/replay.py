@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.refusals import continued
+from rlverify.refusals import as_before, continued, drawable
 
 
 class Transitions(NamedTuple):
@@ -159,8 +159,8 @@ class ReplayBuffer:
 
         Raises:
             TypeError: an argument is of the wrong kind or dtype.
-            ValueError: shapes disagree, or storage is shared and an observation is not what the
-                row before led to.
+            ValueError: shapes disagree with each other or with the rows before, or storage is
+                shared and an observation is not what the row before led to.
         """
         check = Arguments("ReplayBuffer", np.ndarray)
         check.floats("B D", observations=observations)
@@ -168,6 +168,8 @@ class ReplayBuffer:
         check.floats("B", rewards=rewards)
         check.floats("B D", next_observations=next_observations)
         check.flags("B", terminated=terminated, truncated=truncated)
+        if self.kept:
+            as_before(check, observations, self.kept[0][0].shape)
         row = (observations, actions, rewards, next_observations, terminated, truncated)
         if self.shared and self.kept:
             last = self.kept[-1]
@@ -188,5 +190,10 @@ class ReplayBuffer:
         return Transitions(*(np.array([row[j] for row in rows]) for j in range(5)))
 
     def sample(self, count: int, generator: np.random.Generator) -> Transitions:
-        """Return transitions drawn evenly, with replacement."""
+        """Return transitions drawn evenly, with replacement.
+
+        Raises:
+            ValueError: nothing was pushed yet, or fewer than one is asked for.
+        """
+        drawable(Arguments("ReplayBuffer", np.ndarray), len(self), count)
         return self.read(generator.integers(0, len(self), count))

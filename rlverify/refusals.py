@@ -292,3 +292,19 @@ def continued(check: Arguments, observations: Any, next_observations: Any, ended
             f"{check.function}: observations came with a row that is not what the row before led "
             f"to, wanted its next_observations where no episode ended; pass shared=False."
         )
+
+
+def as_before(check: Arguments, observations: Any, shape: Any) -> None:
+    """Require as many environments and components as the rows of a buffer have."""
+    if tuple(observations.shape) != tuple(shape):
+        raise ValueError(
+            f"{check.function}: observations came with shape {tuple(observations.shape)}, wanted "
+            f"{tuple(shape)} as in the rows before."
+        )
+
+
+def drawable(check: Arguments, held: int, count: Any) -> None:
+    """Require that there is something to draw from, and that something is drawn."""
+    check.count("count", count, least=1)
+    if not held:
+        raise ValueError(f"{check.function}: nothing was pushed yet, wanted a push before.")

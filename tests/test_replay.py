@@ -1,11 +1,20 @@
 """Replay: the contract tests, and what only a buffer has."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from rlverify.fast import replay as fast
 from rlverify.fast.q_learning import q_learning_target
@@ -49,9 +58,11 @@ def tensors(arrays):
 class BufferMachine(RuleBasedStateMachine):
     """The ring, with and without shared storage, beside a plain list of all that happened."""
 
+    transitions = 0  # of all runs
+
     @initialize(
-        rows=st.integers(1, 9), columns=st.integers(1, 3), components=st.integers(1, 2),
-        seed=st.integers(0, 2**32 - 1),
+        rows=st.integers(1, 9), columns=st.sampled_from((1, 2, 3, 4000)),
+        components=st.integers(1, 2), seed=st.integers(0, 2**32 - 1),
     )  # fmt: skip
     def begin(self, rows, columns, components, seed):
         """Make the buffers; the list is the model."""
@@ -66,47 +77,56 @@ class BufferMachine(RuleBasedStateMachine):
         """Push some rows, each of all environments."""
         for _ in range(pushes):
             row = self.world.step(ending)
-            self.happened += [tuple(each[b] for each in row[:5]) for b in range(len(row[1]))]
+            self.happened.append(row)
+            BufferMachine.transitions += len(row[1])
             self.plain.push(*row)
             for buffer in self.buffers:
                 buffer.push(*tensors(row))
+
+    def kept(self):
+        """What should be there, the oldest row first."""
+        rows = self.happened[-self.rows :]
+        return [np.concatenate([row[j] for row in rows]) for j in range(5)]
 
     @precondition(lambda self: self.happened)
     @rule(count=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
     def sample(self, count, seed):
         """What is sampled has happened, as a whole, and not long ago."""
-        kept = self.happened[-self.rows * self.world.shape[0] :]
-        known = {int(transition[1]): transition for transition in kept}
+        kept = self.kept()
         for buffer in self.buffers:
             found = buffer.sample(count, torch.Generator().manual_seed(seed))
-            for m in range(count):
-                wanted = known[int(found.actions[m])]
-                assert all(np.array_equal(x[m], y) for x, y in zip(found, wanted, strict=True))
+            picks = np.searchsorted(kept[1], found.actions.numpy())  # actions only grow
+            for array, wanted in zip(found, kept, strict=True):
+                assert np.array_equal(array, wanted[picks])
 
     @invariant()
     def nothing_lost(self):
         """All that is kept is read, from the oldest to the newest."""
         if not hasattr(self, "happened") or not self.happened:
             return
-        kept = self.happened[-self.rows * self.world.shape[0] :]
-        picks = np.arange(len(kept))
-        for buffer, every in zip(
-            (*self.buffers, self.plain), (*[torch.from_numpy(picks)] * 2, picks), strict=True
-        ):
-            assert len(buffer) == len(kept)
-            found = buffer.read(every)
-            for j, array in enumerate(found):
-                assert np.array_equal(array, np.array([transition[j] for transition in kept]))
+        kept = self.kept()
+        every = np.arange(len(kept[1]))
+        some = every if len(every) < 100 else self.rng.choice(every, 100)
+        for buffer, picks in (*((each, every) for each in self.buffers), (self.plain, some)):
+            assert len(buffer) == len(every)
+            found = buffer.read(picks if buffer is self.plain else torch.from_numpy(picks))
+            for array, wanted in zip(found, kept, strict=True):
+                assert np.array_equal(array, wanted[picks])
 
 
-BufferMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
-TestBuffer = BufferMachine.TestCase
+def test_buffers_through_a_million_transitions():
+    """Batched pushes and samples in any order, 10⁶ transitions and more in all."""
+    BufferMachine.transitions = 0
+    run_state_machine_as_test(
+        BufferMachine, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
+    )
+    assert BufferMachine.transitions >= 10**6
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_million_transitions(shared):
-    """Of 10⁶ transitions pushed, in rows of 500, all that should be kept is, and nothing else."""
-    columns, rows = 500, 300
+def test_a_large_buffer(shared):
+    """Of 10⁵ transitions pushed, in rows of 50, all that should be kept is, and nothing else."""
+    columns, rows = 50, 300
     world, buffer = World(columns, 1, 0), fast.ReplayBuffer(rows=rows, shared=shared)
     kept = []
     for t in range(2000):
@@ -114,8 +134,7 @@ def test_a_million_transitions(shared):
         buffer.push(*tensors(row))
         kept = [*kept[-rows + 1 :], row]
         if t % 150 in (0, 149):  # around the write pointer's returns, and between them
-            every = np.arange(len(buffer))
-            found = buffer.read(torch.from_numpy(every))
+            found = buffer.read(torch.arange(len(buffer)))
             for j, array in enumerate(found):
                 wanted = np.concatenate([each[j] for each in kept])
                 assert np.array_equal(array, wanted)
@@ -190,6 +209,31 @@ def test_what_was_pushed_may_be_overwritten(twin):
         found = buffer.read(make([0]))
         assert found.observations.tolist() + found.next_observations.tolist() == [[1.0], [2.0]]
         buffer.push(*row)  # the first row ended its episode, whatever its flag says now
+
+
+@pytest.mark.parametrize(("twin", "make"), [(reference, np.array), (fast, torch.tensor)])
+def test_what_does_not_fit_a_buffer_is_refused(twin, make):
+    """Another number of environments or components, and reading before anything was pushed."""
+    buffer = twin.ReplayBuffer(rows=4, shared=False)
+    generator = np.random.default_rng(0) if twin is reference else torch.Generator()
+    with pytest.raises(ValueError, match="ReplayBuffer: nothing was pushed yet"):
+        buffer.sample(1, generator)
+
+    def row(columns, components):
+        here, flags = make([[1.0] * components] * columns), make([False] * columns)
+        return here, make([0] * columns), make([0.0] * columns), here, flags, flags
+
+    buffer.push(*row(3, 2))
+    for columns, components in ((1, 2), (3, 1)):
+        message = re.escape(
+            f"ReplayBuffer: observations came with shape {(columns, components)}, "
+            "wanted (3, 2) as in the rows before."
+        )
+        with pytest.raises(ValueError, match=message):
+            buffer.push(*row(columns, components))
+    with pytest.raises(ValueError, match="ReplayBuffer: count came as 0"):
+        buffer.sample(0, generator)
+    assert len(buffer) == 3
 
 
 def test_shared_storage_is_smaller():
