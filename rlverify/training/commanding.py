@@ -14,7 +14,7 @@ from rlverify.preparation import usage
 from rlverify.presentation import Desk, Progression
 from rlverify.tabulation import Column, labelled, show, table, text
 from rlverify.training.computation import Fast, one_thread
-from rlverify.training.configuration import Grpo, Reinforce, described, settings_of
+from rlverify.training.configuration import Dqn, Grpo, Reinforce, described, settings_of
 from rlverify.training.illustration import MISSING, can_draw, draw, refuse_picture
 from rlverify.training.initialization import Task
 from rlverify.training.interaction import problem_of
@@ -45,6 +45,11 @@ def task_of(
     if isinstance(settings, Reinforce) and problem.limit is None:
         raise ValueError(
             f"environment {environment}: it has no time limit, and reinforce plays whole episodes."
+        )
+    if isinstance(settings, Dqn) and problem.distribution != "categorical":
+        raise ValueError(
+            f"environment {environment}: its actions are numbers, and dqn compares the values of "
+            "a few actions."
         )
     task = Task(algorithm, problem, settings, seed)
     if settings.steps < most_steps(task):

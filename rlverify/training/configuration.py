@@ -214,12 +214,42 @@ class Grpo(Common):
     eps: float = knob(1e-5, POSITIVE, "ε of Adam")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dqn(Common):
+    """DQN: values of actions, learnt from transitions that are drawn again and again."""
+
+    steps: int = knob(150_000, COUNT, "steps of the environments, all together; never more")
+    hidden: tuple[int, ...] = knob((64, 64), LAYERS, "widths of the hidden layers")
+    activation: str = knob("relu", words("tanh", "relu"), "tanh or relu")
+    policy_gain: float = knob(1.0, POSITIVE, "gain of the network's orthogonal last layer")
+    environments: int = knob(4, COUNT, "how many run side by side")
+    horizon: int = knob(16, COUNT, "steps of each environment between updates of the network")
+    gradient_steps: int = knob(32, COUNT, "updates of the network, each on a batch of its own")
+    batch_size: int = knob(64, COUNT, "transitions in a batch")
+    capacity: int = knob(50_000, COUNT, "transitions that are kept; the oldest go")
+    warm_up: int = knob(1_000, WHOLE, "steps of all environments before the first update")
+    epsilon_start: float = knob(1.0, UNIT, "share of random actions at the beginning")
+    epsilon_end: float = knob(0.02, UNIT, "share of random actions later")
+    exploration: float = knob(0.16, INSIDE, "share of all steps in which the former becomes that")
+    double: bool = knob(True, SWITCH, "whether the network that learns picks the next action")
+    huber: float | None = knob(1.0, optional(POSITIVE), "largest error in the slope, or none")
+    target_every: int = knob(128, COUNT, "updates of the network between two of the target network")
+    tau: float = knob(1.0, UNIT, "share of the network in the new target network; 1: a copy")
+    max_norm: float | None = knob(10.0, optional(POSITIVE), "largest norm of a gradient, or none")
+    learning_rate: float = knob(1e-3, POSITIVE, "step size of Adam")
+    anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
+    beta1: float = knob(0.9, BELOW_1, "decay of Adam's first moments")
+    beta2: float = knob(0.999, BELOW_1, "decay of Adam's second moments")
+    eps: float = knob(1e-8, POSITIVE, "ε of Adam")
+
+
 SETTINGS: Mapping[str, type[Common]] = {
     "reinforce": Reinforce,
     "a2c": A2c,
     "trpo": Trpo,
     "ppo": Ppo,
     "grpo": Grpo,
+    "dqn": Dqn,
 }
 
 
@@ -258,6 +288,8 @@ def _refuse_together(settings: Common) -> None:
     """Refuse settings that are each fine but do not go together."""
     if isinstance(settings, Grpo) and (settings.group < 2 or settings.ddof >= settings.group):
         raise ValueError("--set: a group needs two members, and more than ddof.")
+    if isinstance(settings, Dqn) and settings.capacity < settings.environments:
+        raise ValueError("--set: wanted a capacity of at least one transition per environment.")
     if isinstance(settings, Critical) and settings.normalize_advantages:
         samples = settings.horizon * settings.environments
         if isinstance(settings, Ppo):

@@ -7,14 +7,23 @@ import numpy as np
 from jaxtyping import Float
 
 from rlverify.training.computation import Backend
-from rlverify.training.configuration import A2c, Common, Critical, Interactive, Ppo, Reinforce, Trpo
+from rlverify.training.configuration import (
+    A2c,
+    Common,
+    Critical,
+    Dqn,
+    Interactive,
+    Ppo,
+    Reinforce,
+    Trpo,
+)
 from rlverify.training.interaction import Problem
 
 # what an algorithm carries from one update to the next, by the names that the suite's functions
 # give their arguments: parameters, an optimiser's moments, running moments
 State = dict[str, np.ndarray]
 
-BEGINNING, ACTIONS, ORDER = 1, 2, 3  # what generators are for; 0 is for environments
+BEGINNING, ACTIONS, ORDER, PICKS = 1, 2, 3, 4  # what generators are for; 0 is for environments
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,8 @@ def beginning(task: Task, twins: Backend) -> State:
             "return_variance": np.zeros(()),
             "open_returns": np.zeros(settings.environments),
         }
+    elif isinstance(settings, Dqn):
+        state |= {"target": parameters, "epsilon": np.array(settings.epsilon_start)}
     else:
         state["initial"] = parameters
     if isinstance(settings, Critical):

@@ -1,4 +1,4 @@
-"""Learning: the five algorithms, each one function: collected → estimated → updated.
+"""Learning: the algorithms, each one function: collected → estimated → updated.
 
 A loop is the same everywhere: `collect` lets the policy act, `update` turns what it lived
 through into the next state. An update calls the suite's functions through a backend, by name;
@@ -16,7 +16,7 @@ from rlverify.training import collection, tokenization
 from rlverify.training.action import drawn
 from rlverify.training.collection import Experience
 from rlverify.training.computation import Backend
-from rlverify.training.configuration import Critical, Grpo, Interactive, Reinforce
+from rlverify.training.configuration import Critical, Dqn, Grpo, Interactive, Reinforce
 from rlverify.training.estimation import Rollout, actor, evaluated
 from rlverify.training.initialization import ACTIONS, Moment, State, Task
 from rlverify.training.interaction import Environments
@@ -28,7 +28,9 @@ from rlverify.training.provision import (
     trpo_arguments,
     value_arguments,
 )
+from rlverify.training.recollection import RememberingEnvironments
 from rlverify.training.tokenization import LENGTH, Prompter, Responses
+from rlverify.training.valuation import collect_transitions, dqn
 
 # --- collecting ----------------------------------------------------------------------------------
 
@@ -197,20 +199,26 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     "trpo": Algorithm(collect_steps, trpo),
     "ppo": Algorithm(collect_steps, ppo),
     "grpo": Algorithm(collect_responses, grpo),
+    "dqn": Algorithm(collect_transitions, dqn),
 }
 
 
-def world_of(task: Task) -> Environments | Prompter:
+def world_of(task: Task, twins: Backend) -> Environments | Prompter:
     """Return what the policy of a task acts in, before anything has happened there."""
-    if isinstance(task.settings, Interactive):
-        return Environments(task.problem, task.settings.environments, task.seed)
+    settings = task.settings
+    if isinstance(settings, Interactive):
+        return Environments(task.problem, settings.environments, task.seed)
+    if isinstance(settings, Dqn):
+        columns = settings.environments
+        memory = twins.memory(settings.capacity // columns)
+        return RememberingEnvironments(task.problem, columns, task.seed, memory)
     return Prompter()
 
 
 def most_steps(task: Task) -> int:
     """Return how many steps one update can take."""
     settings = task.settings
-    if isinstance(settings, Critical):
+    if isinstance(settings, Critical | Dqn):
         return settings.environments * settings.horizon
     if isinstance(settings, Reinforce):
         assert task.problem.limit is not None

@@ -64,7 +64,7 @@ class Run:
         self.task = task
         self.twins = twins
         self.algorithm = ALGORITHMS[task.algorithm]
-        self.world = world_of(task)
+        self.world = world_of(task, twins)
         self.moment = Moment() if stand is None else stand.moment
         self.state = beginning(task, twins) if stand is None else stand.state
         self.steps: list[int] = []
