@@ -11,8 +11,10 @@ SHORT = {
     "a2c": ["steps=300", "environments=3", "horizon=7", "hidden=8"],
     "trpo": ["steps=300", "environments=3", "horizon=20", "hidden=8", "minibatch_size=16"],
     "ppo": ["steps=300", "environments=3", "horizon=20", "hidden=8", "minibatch_size=16"],
+    "dqn": ["steps=300", "environments=3", "horizon=20", "hidden=8", "capacity=100",
+            "warm_up=100", "gradient_steps=7", "target_every=5"],
     "grpo": ["steps=800", "prompts=3", "group=4", "hidden=8", "minibatch_size=5"],
-}
+}  # fmt: skip
 RECIPE = ["normalize_observations=on", "scale_rewards=on"]
 
 
