@@ -34,6 +34,12 @@ USED = {
     "grpo_update": "grpo_update",
     "dqn_update": "dqn_update",
     "soft_update": "q_learning",
+    "tabular_q_update": "tabular_q",
+    "discretize": "tabular_q",
+    "epsilon_greedy_probabilities": "categorical",
+    "sarsa_target": "q_learning",
+    "expected_sarsa_target": "q_learning",
+    "double_q_target": "q_learning",
 }
 
 

@@ -21,6 +21,10 @@ def _layers(text: str) -> tuple[int, ...]:
     return tuple(int(width) for width in text.split(","))
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
 def _switch(text: str) -> bool:
     return {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}[
         text.lower()
@@ -36,6 +40,11 @@ UNIT: Rule = (float, lambda x: 0 <= x <= 1, "a number in [0, 1]")
 BELOW_1: Rule = (float, lambda x: 0 <= x < 1, "a number in [0, 1)")
 INSIDE: Rule = (float, lambda x: 0 < x < 1, "a number in (0, 1)")
 SWITCH: Rule = (_switch, lambda x: True, "on or off")
+NUMBERS: Rule = (
+    _numbers,
+    lambda numbers: all(map(math.isfinite, numbers)),
+    "numbers such as -1,0.5",
+)
 LAYERS: Rule = (_layers, lambda widths: min(widths) >= 1, "widths such as 64,64")
 
 
@@ -60,10 +69,18 @@ def knob(default: Any, rule: Rule, meaning: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Basic:
     """What every algorithm has."""
 
     steps: int = knob(100_000, COUNT, "steps of the environments, all together; never more")
+    gamma: float = knob(0.99, UNIT, "discount γ")
+    dtype: str = knob("float64", words("float64", "float32"), "float64 or float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Basic):
+    """What every algorithm with networks has."""
+
     hidden: tuple[int, ...] = knob(
         (64, 64), LAYERS, "widths of the hidden layers, of policy and critic"
     )
@@ -73,8 +90,6 @@ class Common:
     )
     hidden_gain: float = knob(math.sqrt(2), POSITIVE, "gain of the orthogonal hidden layers")
     policy_gain: float = knob(0.01, POSITIVE, "gain of the policy's orthogonal last layer")
-    gamma: float = knob(0.99, UNIT, "discount γ")
-    dtype: str = knob("float64", words("float64", "float32"), "float64 or float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,17 +258,46 @@ class Dqn(Common):
     eps: float = knob(1e-8, POSITIVE, "ε of Adam")
 
 
-SETTINGS: Mapping[str, type[Common]] = {
+RULES = ("q_learning", "sarsa", "expected_sarsa", "double_q")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabular(Basic):
+    """Q-learning in a table, and its relatives."""
+
+    steps: int = knob(200_000, COUNT, "steps of the environments, all together; never more")
+    rule: str = knob("q_learning", words(*RULES), "what targets are of: " + ", ".join(RULES))
+    environments: int = knob(1, COUNT, "how many run side by side; applied one after the other")
+    horizon: int = knob(16, COUNT, "steps of each of them between two looks at the table")
+    learning_rate: float = knob(0.1, UNIT, "step size α")
+    anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
+    initial_value: float = knob(0.0, NUMBER, "what the table begins with")
+    epsilon_start: float = knob(1.0, UNIT, "ε at the first step")
+    epsilon_end: float = knob(0.05, UNIT, "ε where its decay ends")
+    exploration: float = knob(0.5, POSITIVE, "share of the steps over which ε falls, linearly")
+    cells: tuple[int, ...] = knob(
+        (8,), LAYERS, "of the grid on each number of an observation; one for all, or for each"
+    )
+    low: tuple[float, ...] | None = knob(
+        None, optional(NUMBERS), "lower end of each grid; none: the environment's bound"
+    )
+    high: tuple[float, ...] | None = knob(
+        None, optional(NUMBERS), "upper end of each grid; none: the environment's bound"
+    )
+
+
+SETTINGS: Mapping[str, type[Basic]] = {
     "reinforce": Reinforce,
     "a2c": A2c,
     "trpo": Trpo,
     "ppo": Ppo,
     "grpo": Grpo,
     "dqn": Dqn,
+    "q_learning": Tabular,
 }
 
 
-def settings_of(algorithm: str, given: Iterable[str]) -> Common:
+def settings_of(algorithm: str, given: Iterable[str]) -> Basic:
     """Return an algorithm's settings: as they are by default, or as given by NAME=VALUE.
 
     Raises:
@@ -284,7 +328,7 @@ def settings_of(algorithm: str, given: Iterable[str]) -> Common:
     return settings
 
 
-def _refuse_together(settings: Common) -> None:
+def _refuse_together(settings: Basic) -> None:
     """Refuse settings that are each fine but do not go together."""
     if isinstance(settings, Grpo) and (settings.group < 2 or settings.ddof >= settings.group):
         raise ValueError("--set: a group needs two members, and more than ddof.")
@@ -313,7 +357,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def described(settings: Common) -> list[tuple[str, str, str]]:
+def described(settings: Basic) -> list[tuple[str, str, str]]:
     """Return name, value and meaning of each setting."""
     return [
         (item.name, shown(getattr(settings, item.name)), item.metadata["meaning"])

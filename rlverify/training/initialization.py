@@ -9,6 +9,7 @@ from jaxtyping import Float
 from rlverify.training.computation import Backend
 from rlverify.training.configuration import (
     A2c,
+    Basic,
     Common,
     Critical,
     Dqn,
@@ -39,18 +40,23 @@ class Task:
 
     algorithm: str
     problem: Problem
-    settings: Common
+    settings: Basic
     seed: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Return the widths of the policy's network."""
-        return (self.problem.inputs, *self.settings.hidden, self.problem.outputs)
+        return (self.problem.inputs, *self._hidden, self.problem.outputs)
 
     @property
     def critic_sizes(self) -> tuple[int, ...]:
         """Return the widths of the critic's network."""
-        return (self.problem.inputs, *self.settings.hidden, 1)
+        return (self.problem.inputs, *self._hidden, 1)
+
+    @property
+    def _hidden(self) -> tuple[int, ...]:
+        assert isinstance(self.settings, Common)
+        return self.settings.hidden
 
     def generator(self, purpose: int, update: int = 0) -> np.random.Generator:
         """Return the generator of one update's numbers; it depends on nothing that was drawn."""
@@ -96,8 +102,9 @@ def network(
 
 
 def beginning(task: Task, twins: Backend) -> State:
-    """Return the state that a run begins with."""
+    """Return the state that a run with networks begins with."""
     settings, generator = task.settings, task.generator(BEGINNING)
+    assert isinstance(settings, Common)
     parameters = network(generator, task.sizes, settings.policy_gain, settings, twins)
     state: State = {}
     if isinstance(settings, Interactive):

@@ -3,7 +3,8 @@
 A loop is the same everywhere: `collect` lets the policy act, `update` turns what it lived
 through into the next state. An update calls the suite's functions through a backend, by name;
 its last call is the whole update of the topic, whose arguments a function of its own puts
-together (`ppo_arguments` for `ppo_update`, and so on).
+together (`ppo_arguments` for `ppo_update`, and so on). What learns in a table has modules of its
+own, `exploration` and `correction`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.training import collection, tokenization
+from rlverify.training import collection, correction, exploration, tokenization
 from rlverify.training.action import drawn
 from rlverify.training.collection import Experience
 from rlverify.training.computation import Backend
-from rlverify.training.configuration import Critical, Dqn, Grpo, Interactive, Reinforce
+from rlverify.training.configuration import (
+    Critical,
+    Dqn,
+    Grpo,
+    Interactive,
+    Reinforce,
+    Tabular,
+)
 from rlverify.training.estimation import Rollout, actor, evaluated
-from rlverify.training.initialization import ACTIONS, Moment, State, Task
+from rlverify.training.initialization import ACTIONS, Moment, State, Task, beginning
 from rlverify.training.interaction import Environments
 from rlverify.training.provision import (
     a2c_arguments,
@@ -187,10 +195,12 @@ class Algorithm:
         collect: (state, moment, task, world) → what the policy lived through there. The world is
             `Environments`, or for GRPO a `Prompter`.
         update: (state, that, moment, task, backend) → the next state.
+        begin: (task, backend) → the first state.
     """
 
     collect: Callable[[State, Moment, Task, Any], Any]
     update: Callable[[State, Any, Moment, Task, Backend], State]
+    begin: Callable[[Task, Backend], State] = beginning
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
@@ -200,13 +210,16 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     "ppo": Algorithm(collect_steps, ppo),
     "grpo": Algorithm(collect_responses, grpo),
     "dqn": Algorithm(collect_transitions, dqn),
+    "q_learning": Algorithm(
+        exploration.collect_transitions, correction.q_learning, correction.start
+    ),
 }
 
 
 def world_of(task: Task, twins: Backend) -> Environments | Prompter:
     """Return what the policy of a task acts in, before anything has happened there."""
     settings = task.settings
-    if isinstance(settings, Interactive):
+    if isinstance(settings, Interactive | Tabular):
         return Environments(task.problem, settings.environments, task.seed)
     if isinstance(settings, Dqn):
         columns = settings.environments
@@ -218,7 +231,7 @@ def world_of(task: Task, twins: Backend) -> Environments | Prompter:
 def most_steps(task: Task) -> int:
     """Return how many steps one update can take."""
     settings = task.settings
-    if isinstance(settings, Critical | Dqn):
+    if isinstance(settings, Critical | Dqn | Tabular):
         return settings.environments * settings.horizon
     if isinstance(settings, Reinforce):
         assert task.problem.limit is not None
