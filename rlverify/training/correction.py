@@ -119,6 +119,4 @@ def _targets(
             next_q_values=rows, next_probabilities=chances, legal=None, **given,
         )  # fmt: skip
     other = values[1 - which, single["next_states"]]
-    return twins(
-        "double_q_target", next_q_online=rows, next_q_target=other, legal=None, **given
-    )
+    return twins("double_q_target", next_q_online=rows, next_q_target=other, legal=None, **given)

@@ -124,7 +124,7 @@ def _grid(name: str, seen: Box, settings: Tabular) -> tuple[tuple[float, ...], .
             f"{len(cells)}; wanted one for each, or one for all."
         )
     most = max(cells)
-    if most ** width > ENTRIES:
+    if most**width > ENTRIES:
         raise ValueError(
             f"environment {name}: its table would have {most}^{width} rows, wanted at most "
             f"{ENTRIES} entries; --set cells=N with a smaller N."
@@ -137,9 +137,7 @@ def _grid(name: str, seen: Box, settings: Tabular) -> tuple[tuple[float, ...], .
     return tuple(edges)
 
 
-def _side(
-    name: str, setting: str, given: tuple[float, ...] | None, bounds: Any
-) -> Sequence[float]:
+def _side(name: str, setting: str, given: tuple[float, ...] | None, bounds: Any) -> Sequence[float]:
     """Return one end of every component's cells: as set, or the environment's own bounds."""
     width = len(bounds)
     if given is None:

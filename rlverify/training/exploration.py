@@ -77,4 +77,5 @@ def collect_transitions(
             chosen = np.where(ended, NOBODY, next_actions)
         steps.append((seen, actions, step.rewards, following, next_actions, step.terminated))
         environments.begin(np.flatnonzero(ended).tolist())
-    return Passage(*map(np.concatenate, zip(*steps, strict=True)), chosen)
+    joined = [np.concatenate(part) for part in zip(*steps, strict=True)]
+    return Passage(*joined, chosen=chosen)
