@@ -77,5 +77,7 @@ def collect_transitions(
             chosen = np.where(ended, NOBODY, next_actions)
         steps.append((seen, actions, step.rewards, following, next_actions, step.terminated))
         environments.begin(np.flatnonzero(ended).tolist())
-    joined = [np.concatenate(part) for part in zip(*steps, strict=True)]
-    return Passage(*joined, chosen=chosen)
+    seen, actions, rewards, following, next_actions, terminated = (
+        np.concatenate(part) for part in zip(*steps, strict=True)
+    )
+    return Passage(seen, actions, rewards, following, next_actions, terminated, chosen)
