@@ -4,7 +4,8 @@ from rlverify.training import commanding
 from rlverify.training.initialization import Task
 from rlverify.training.learning import ALGORITHMS
 
-PLACES = {name: "tokens" if name == "grpo" else "CartPole-v1" for name in ALGORITHMS}
+PLACES = {name: "CartPole-v1" for name in ALGORITHMS}
+PLACES |= {"grpo": "tokens", "q_learning": "FrozenLake-v1"}
 # short runs, whose updates cut episodes in the middle
 SHORT = {
     "reinforce": ["steps=4000", "environments=3", "hidden=8"],
@@ -14,6 +15,7 @@ SHORT = {
     "dqn": ["steps=300", "environments=3", "horizon=20", "hidden=8", "capacity=100",
             "warm_up=100", "gradient_steps=7", "target_every=5"],
     "grpo": ["steps=800", "prompts=3", "group=4", "hidden=8", "minibatch_size=5"],
+    "q_learning": ["steps=700", "environments=3", "horizon=7", "cells=3", "initial_value=1"],
 }  # fmt: skip
 RECIPE = ["normalize_observations=on", "scale_rewards=on"]
 

@@ -124,11 +124,6 @@ def _grid(name: str, seen: Box, settings: Tabular) -> tuple[tuple[float, ...], .
             f"{len(cells)}; wanted one for each, or one for all."
         )
     most = max(cells)
-    if most**width > ENTRIES:
-        raise ValueError(
-            f"environment {name}: its table would have {most}^{width} rows, wanted at most "
-            f"{ENTRIES} entries; --set cells=N with a smaller N."
-        )  # fmt: skip
     edges = []
     for one, other, count in zip(low, high, cells, strict=True):
         inner = np.linspace(one, other, count + 1)[1:-1].astype(settings.dtype)
