@@ -4,7 +4,7 @@ from rlverify.training import commanding
 from rlverify.training.initialization import Task
 from rlverify.training.learning import ALGORITHMS
 
-PLACES = {name: "CartPole-v1" for name in ALGORITHMS}
+PLACES = dict.fromkeys(ALGORITHMS, "CartPole-v1")
 PLACES |= {"grpo": "tokens", "q_learning": "FrozenLake-v1"}
 # short runs, whose updates cut episodes in the middle
 SHORT = {

@@ -20,11 +20,11 @@ from math import comb
 import numpy as np
 import pytest
 
+from rational_mdp import solve
 from rlverify.contracts._recordings import exact
 from rlverify.reference.dynamic_programming import action_values, greedy_policy
 from rlverify.reference.tabular_q import tabular_q_update
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
-from rational_mdp import solve
 
 GAMMA = Fraction(1, 2)
 
