@@ -24,6 +24,7 @@ LOOPS = {
     ("ppo", "CartPole-v1"): {"gae", "scale_rewards", "running_moments_update", "ppo_update"},
     ("ppo", "Pendulum-v1"): {"gae", "scale_rewards", "running_moments_update", "ppo_update"},
     ("grpo", "tokens"): {"group_advantages", "grpo_update"},
+    ("dqn", "CartPole-v1"): {"replay_transitions", "dqn_update"},
 }  # fmt: skip
 STAGES = {
     "reinforce_update": {"gradient", "optimize"},
@@ -32,6 +33,7 @@ STAGES = {
     "value_update": {"evaluate", "gradient", "optimize"},
     "ppo_update": {"normalize", "evaluate", "stop", "gradient", "clip", "optimize"},
     "grpo_update": {"evaluate", "gradient", "clip", "optimize"},
+    "dqn_update": {"evaluate", "targets", "gradient", "clip", "optimize"},
 }
 
 

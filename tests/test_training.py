@@ -74,7 +74,7 @@ def test_an_environment_that_comes_out_elsewhere_is_refused():
 
 def test_what_follows_a_time_limit_is_the_final_observation():
     small = task("ppo", "horizon=220", "steps=1000", environment="Pendulum-v1")
-    world = world_of(small)
+    world = world_of(small, Reference())
     state = beginning(small, Reference())
     taken = ALGORITHMS["ppo"].collect(state, Moment(), small, world)
     assert not taken.terminated.any()
@@ -153,7 +153,7 @@ def test_responses_are_judged():
 
 def test_responses_end_once():
     small = task("grpo", "prompts=20", "steps=3000")
-    world = world_of(small)
+    world = world_of(small, Reference())
     taken = ALGORITHMS["grpo"].collect(beginning(small, Reference()), Moment(), small, world)
     lengths = taken.mask.sum(axis=1)
     assert lengths.min() == 1  # of 80 responses of a policy that knows nothing
@@ -174,7 +174,7 @@ def test_responses_end_once():
 
 def test_moments_stand_still_during_a_rollout_and_move_after_it():
     small = task("ppo", *RECIPE)
-    world, first = world_of(small), beginning(small, Reference())
+    world, first = world_of(small, Reference()), beginning(small, Reference())
     taken = ALGORITHMS["ppo"].collect(first, Moment(), small, world)
     rollout, second = evaluated(first, taken, small, Reference())
     np.testing.assert_array_equal(rollout.inputs, taken.observations)  # nothing was known yet
@@ -191,7 +191,7 @@ def test_moments_stand_still_during_a_rollout_and_move_after_it():
 
 def test_annealing_and_its_switches():
     small = task("ppo", "steps=256", "learning_rate=0.5", "clip_range=0.25", "environments=1")
-    world, state = world_of(small), beginning(small, Reference())
+    world, state = world_of(small, Reference()), beginning(small, Reference())
     taken = ALGORITHMS["ppo"].collect(state, Moment(), small, world)
     rollout, state = evaluated(state, taken, small, Reference())
     estimates = twin("reference", "gae")(
@@ -210,7 +210,7 @@ def test_annealing_and_its_switches():
 
 def test_whole_episodes_are_learnt_from_without_their_padding():
     small = task("reinforce")
-    world, state = world_of(small), beginning(small, Reference())
+    world, state = world_of(small, Reference()), beginning(small, Reference())
     taken = ALGORITHMS["reinforce"].collect(state, Moment(), small, world)
     lengths = taken.mask.sum(axis=0)
     assert lengths.max() == len(taken.mask) > lengths.min()

@@ -37,8 +37,10 @@ def assert_same(one: Run, other: Run) -> None:
         *((name, ()) for name in ALGORITHMS),
         ("ppo", (*RECIPE, "dtype=float32", "max_norm=none")),
         ("a2c", (*RECIPE, "orthogonal=off")),
+        ("q_learning", ("rule=sarsa", "dtype=float32")),
+        ("q_learning", ("rule=double_q",)),
     ],
-    ids=[*ALGORITHMS, "ppo-recipe", "a2c-recipe"],
+    ids=[*ALGORITHMS, "ppo-recipe", "a2c-recipe", "sarsa", "double-q"],
 )
 def test_resumed_is_as_never_stopped(algorithm: str, more: tuple[str, ...], tmp_path: Path):
     """Saved and read after each of its updates, a run ends with the same bits."""
@@ -72,6 +74,22 @@ def test_gaussian_runs_resume(algorithm: str, tmp_path: Path):
     for run in (whole, part):
         run.advance()
     assert_same(whole, part)
+
+
+@pytest.mark.parametrize("environment", ["CliffWalking", "Taxi", "CartPole-v1"])
+def test_tables_resume(environment: str, tmp_path: Path):
+    small = task("q_learning", "rule=expected_sarsa", "steps=90", environment=environment)
+    whole, part = Run(small, Fast()), Run(small, Fast())
+    for run in (whole, part):
+        run.advance()
+    save(tmp_path, small, part.stand)
+    part.close()
+    part = Run(small, Fast(), load(tmp_path, small)[0])
+    for run in (whole, part):
+        for _ in run.updates():
+            pass
+    assert_same(whole, part)
+    assert (whole.state["q_values"] != 1).any()
 
 
 def test_every_update_draws_numbers_of_its_own():

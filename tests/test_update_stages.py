@@ -9,7 +9,7 @@ import torch
 
 from rlverify.direction import JUDGES
 from rlverify.fast import _trust_region as fast_trust_region
-from rlverify.fast import a2c, grpo_update, ppo_update, reinforce
+from rlverify.fast import a2c, dqn_update, grpo_update, ppo_update, reinforce
 from rlverify.instruction import RESULT, narrowed, recorded
 from rlverify.lockstepping import compared, lockstep, vacuous
 from rlverify.reference._updates import evaluate
@@ -124,6 +124,17 @@ def half_exchanged(function):
     return wrong
 
 
+def other_first(function):
+    """Whatever network is asked, on other inputs than the samples' own it is the first."""
+    asked = []
+
+    def wrong(network, inputs, *rest):
+        asked.append(network)
+        return function(asked[0] if len(asked) == 2 else network, inputs, *rest)
+
+    return wrong
+
+
 def damped(products):
     return lambda vector: products(vector) + vector
 
@@ -180,6 +191,21 @@ MISTAKES = {
             "other mean": ("_divisors", but(1, lambda name: "sequence_mean")),
             "other estimator": ("_kl_slopes", but(1, lambda name: "k2")),
             "wider clip": ("_surrogate_slopes", but(2, lambda clip: 4 * clip)),
+        },
+        "clip": {"longer": ("clip_grad_norm", but(max_norm=longer))},
+        "optimize": ADAM_MISTAKES,
+    }),
+    "dqn_update": (dqn_update, {
+        "evaluate": {"the target network twice": ("forward_pass", other_first)},
+        "targets": {
+            "the worst is picked": ("double_q_target", but(1, lambda q: -q)),
+            "ends ignored": ("double_q_target", but(3, torch.zeros_like)),
+            "other discount": ("double_q_target", but(gamma=longer)),
+        },
+        "gradient": {
+            "error not clipped": ("_td_slopes", but(3, lambda huber: None)),
+            "actions exchanged": ("_td_slopes", but(1, exchanged)),
+            "a sum": ("_td_slopes", lambda f: lambda *a: f(*a) * len(a[0])),
         },
         "clip": {"longer": ("clip_grad_norm", but(max_norm=longer))},
         "optimize": ADAM_MISTAKES,
@@ -261,6 +287,8 @@ OTHERWISE = [
     ("grpo_update", "categorical", {"ratio": "sequence", "aggregation": "constant"}, None),
     ("grpo_update", "categorical", {"beta": 0.0, "aggregation": "sequence_mean"}, None),
     ("grpo_update", "categorical", {"kl_estimator": "k2", "mask": None, "max_norm": None}, None),
+    ("dqn_update", "none", {"double": False, "huber": None, "activation": "relu"}, None),
+    ("dqn_update", "none", {"max_norm": None, "terminated": np.ones(12, dtype=bool)}, None),
 ]  # fmt: skip
 
 

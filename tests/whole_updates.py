@@ -4,11 +4,12 @@ import numpy as np
 
 from rlverify.errors import layer_parameters
 from rlverify.fast import a2c as fast_a2c
+from rlverify.fast import dqn_update as fast_dqn
 from rlverify.fast import grpo_update as fast_grpo
 from rlverify.fast import ppo_update as fast_ppo
 from rlverify.fast import reinforce as fast_reinforce
 from rlverify.fast import trpo as fast_trpo
-from rlverify.reference import a2c, grpo_update, ppo_update, reinforce, trpo
+from rlverify.reference import a2c, dqn_update, grpo_update, ppo_update, reinforce, trpo
 from rlverify.reference._updates import evaluate, evaluate_policy
 from rlverify.reference.categorical import categorical_log_prob
 from rlverify.reference.networks import mlp_forward
@@ -22,6 +23,7 @@ UPDATES = {
     "trpo_update": (trpo.trpo_update, fast_trpo.trpo_update),
     "reinforce_update": (reinforce.reinforce_update, fast_reinforce.reinforce_update),
     "grpo_update": (grpo_update.grpo_update, fast_grpo.grpo_update),
+    "dqn_update": (dqn_update.dqn_update, fast_dqn.dqn_update),
 }
 # update, distribution
 CASES = [
@@ -29,6 +31,7 @@ CASES = [
       for d in ("categorical", "gaussian")),
     ("value_update", "none"),
     ("grpo_update", "categorical"),
+    ("dqn_update", "none"),
 ]  # fmt: skip
 
 
@@ -57,6 +60,15 @@ def case(name, distribution, seed=0):
         }  # fmt: skip
     if name == "grpo_update":
         return tokens(rng, policy)
+    if name == "dqn_update":
+        target = rng.normal(size=len(policy)) / 2
+        return {
+            "parameters": policy, "target_parameters": target, "observations": inputs,
+            "actions": actions, "rewards": advantages,
+            "next_observations": rng.normal(size=inputs.shape), "terminated": returns > 1,
+            **moments(rng, len(policy)), "sizes": SIZES, "activation": "tanh", "gamma": 0.75,
+            "double": True, "huber": 0.5, "max_norm": 0.0625, **ADAM,
+        }  # fmt: skip
     if name == "reinforce_update":
         return {
             "parameters": policy, "inputs": inputs, "actions": actions, "weights": advantages,

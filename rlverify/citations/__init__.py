@@ -80,7 +80,6 @@ LEFT_OUT = {
     "F20": "what is logged beside an update; its divergence is a result here, with a law",
     "F21": "a convention (the entropy as a part of the objective); the surrogate here has none",
     "G6": "ratios of several action components: a log-ratio comes in as one number",
-    "H6": "a target that is not detached: whoever hands it over may detach it; a test states it",
     "H9": "soft and hard updates in one loop; one function does both, and is called once",
     "H11": "how often a loop updates its target network; no function here counts",
     "H12-H20": "actors of continuous actions (DDPG, TD3, SAC); no function here has one",

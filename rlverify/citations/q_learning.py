@@ -28,6 +28,13 @@ ENTRIES = (
         ("thu-ml/tianshou#310",),
     ),
     Citation(
+        "H6",
+        "gradient-through-the-target",
+        "lets the gradient run through the target too: the mean square of the errors is followed, "
+        "which no Q-learning is meant to do",
+        ("philtabor/Deep-Q-Learning-Paper-To-Code#9", "datawhalechina/easy-rl#117"),
+    ),
+    Citation(
         "H8",
         "tau-reversed",
         "takes τ as the share of the old where it is the share of the new: the target network "

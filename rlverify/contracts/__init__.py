@@ -27,6 +27,7 @@ TOPICS = (
     "dynamic_programming",
     "q_learning",
     "tabular_q",
+    "dqn_update",
     "replay",
     "natural_gradient",
     "trpo",

@@ -52,7 +52,7 @@ def single(case: Case, **changes: Any) -> Case:
 
     What its function does not take is left out.
     """
-    samples = len(case["inputs"])
+    samples = len(case.arguments.get("inputs", ()))
     plain: dict[str, Any] = {
         "permutations": np.arange(samples)[np.newaxis],
         "minibatch_size": samples,

@@ -14,7 +14,16 @@ from rlverify.preparation import usage
 from rlverify.presentation import Desk, Progression
 from rlverify.tabulation import Column, labelled, show, table, text
 from rlverify.training.computation import Fast, one_thread
-from rlverify.training.configuration import Grpo, Reinforce, described, settings_of
+from rlverify.training.configuration import (
+    SETTINGS,
+    Dqn,
+    Grpo,
+    Reinforce,
+    Tabular,
+    described,
+    settings_of,
+)
+from rlverify.training.discretization import recipe, table_of
 from rlverify.training.illustration import MISSING, can_draw, draw, refuse_picture
 from rlverify.training.initialization import Task
 from rlverify.training.interaction import problem_of
@@ -34,6 +43,8 @@ def task_of(
     Raises:
         ValueError: there is no such thing, or its parts do not fit together.
     """
+    if SETTINGS.get(algorithm) is Tabular:
+        given = [*recipe(environment), *given]
     settings = settings_of(algorithm, given if steps is None else [*given, f"steps={steps}"])
     if (environment == TOKENS.name) != isinstance(settings, Grpo):
         which = f"{TOKENS.name} is" if environment == TOKENS.name else "environments are"
@@ -41,10 +52,19 @@ def task_of(
             f"{algorithm} {environment}: {which} not for {algorithm}; "
             f"grpo runs on {TOKENS.name}, the others on Gymnasium's environments, as CartPole-v1."
         )
-    problem = TOKENS if isinstance(settings, Grpo) else problem_of(environment)
+    problem = (
+        TOKENS if isinstance(settings, Grpo)
+        else table_of(environment, settings) if isinstance(settings, Tabular)
+        else problem_of(environment)
+    )  # fmt: skip
     if isinstance(settings, Reinforce) and problem.limit is None:
         raise ValueError(
             f"environment {environment}: it has no time limit, and reinforce plays whole episodes."
+        )
+    if isinstance(settings, Dqn) and problem.distribution != "categorical":
+        raise ValueError(
+            f"environment {environment}: its actions are numbers, and dqn compares the values of "
+            "a few actions."
         )
     task = Task(algorithm, problem, settings, seed)
     if settings.steps < most_steps(task):

@@ -32,6 +32,14 @@ USED = {
     "value_update": "ppo_update",
     "trpo_update": "trpo",
     "grpo_update": "grpo_update",
+    "dqn_update": "dqn_update",
+    "soft_update": "q_learning",
+    "tabular_q_update": "tabular_q",
+    "discretize": "tabular_q",
+    "epsilon_greedy_probabilities": "categorical",
+    "sarsa_target": "q_learning",
+    "expected_sarsa_target": "q_learning",
+    "double_q_target": "q_learning",
 }
 
 
@@ -46,6 +54,9 @@ class Backend(Protocol):
             arguments: as the call table has them; every array is one of NumPy.
         """
 
+    def memory(self, rows: int) -> Any:
+        """Return a new replay buffer of the suite that keeps that many rows, a `Memory`."""
+
 
 class Reference:
     """The NumPy references: slow, and the truth."""
@@ -53,6 +64,12 @@ class Reference:
     def __call__(self, function: str, /, **arguments: Any) -> Any:
         """Call the reference."""
         return twin("reference", function)(**arguments)
+
+    def memory(self, rows: int) -> Any:
+        """Return the reference's replay buffer."""
+        from rlverify.reference.replay import ReplayBuffer
+
+        return ReplayBuffer(rows=rows, shared=False)
 
 
 class Fast:
@@ -72,6 +89,10 @@ class Fast:
         given = {name: self._tensor(value) for name, value in arguments.items()}
         return _arrays(twin("fast", function)(**given))
 
+    def memory(self, rows: int) -> Any:
+        """Return the fast replay buffer."""
+        return FastMemory(self, rows)
+
     def _tensor(self, value: Any) -> Any:
         import torch
 
@@ -81,6 +102,32 @@ class Fast:
         # a copy lies where PyTorch puts its own arrays: how an array is aligned can change the
         # last bit of a product, and a run that goes on must go on to the same last bit
         return torch.tensor(value, dtype=dtype)
+
+
+class FastMemory:
+    """The fast replay buffer, for arrays of NumPy.
+
+    Attributes:
+        buffer: with tensors in it.
+    """
+
+    def __init__(self, fast: Fast, rows: int) -> None:
+        from rlverify.fast.replay import ReplayBuffer
+
+        self.buffer = ReplayBuffer(rows=rows, shared=False)
+        self._fast = fast
+
+    def __len__(self) -> int:
+        """Return how many transitions can be read."""
+        return len(self.buffer)
+
+    def push(self, *row: np.ndarray) -> None:
+        """Keep one transition of each environment."""
+        self.buffer.push(*map(self._fast._tensor, row))
+
+    def read(self, picks: np.ndarray) -> Any:
+        """Return transitions by age, the oldest row first."""
+        return _arrays(self.buffer.read(self._fast._tensor(picks)))
 
 
 def twin(side: str, function: str) -> Callable[..., Any]:

@@ -21,6 +21,10 @@ def _layers(text: str) -> tuple[int, ...]:
     return tuple(int(width) for width in text.split(","))
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
 def _switch(text: str) -> bool:
     return {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}[
         text.lower()
@@ -36,6 +40,11 @@ UNIT: Rule = (float, lambda x: 0 <= x <= 1, "a number in [0, 1]")
 BELOW_1: Rule = (float, lambda x: 0 <= x < 1, "a number in [0, 1)")
 INSIDE: Rule = (float, lambda x: 0 < x < 1, "a number in (0, 1)")
 SWITCH: Rule = (_switch, lambda x: True, "on or off")
+NUMBERS: Rule = (
+    _numbers,
+    lambda numbers: all(map(math.isfinite, numbers)),
+    "numbers such as -1,0.5",
+)
 LAYERS: Rule = (_layers, lambda widths: min(widths) >= 1, "widths such as 64,64")
 
 
@@ -60,10 +69,18 @@ def knob(default: Any, rule: Rule, meaning: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Basic:
     """What every algorithm has."""
 
     steps: int = knob(100_000, COUNT, "steps of the environments, all together; never more")
+    gamma: float = knob(0.99, UNIT, "discount γ")
+    dtype: str = knob("float64", words("float64", "float32"), "float64 or float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Basic):
+    """What every algorithm with networks has."""
+
     hidden: tuple[int, ...] = knob(
         (64, 64), LAYERS, "widths of the hidden layers, of policy and critic"
     )
@@ -73,8 +90,6 @@ class Common:
     )
     hidden_gain: float = knob(math.sqrt(2), POSITIVE, "gain of the orthogonal hidden layers")
     policy_gain: float = knob(0.01, POSITIVE, "gain of the policy's orthogonal last layer")
-    gamma: float = knob(0.99, UNIT, "discount γ")
-    dtype: str = knob("float64", words("float64", "float32"), "float64 or float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,16 +229,75 @@ class Grpo(Common):
     eps: float = knob(1e-5, POSITIVE, "ε of Adam")
 
 
-SETTINGS: Mapping[str, type[Common]] = {
+@dataclass(frozen=True, kw_only=True)
+class Dqn(Common):
+    """DQN: values of actions, learnt from transitions that are drawn again and again."""
+
+    steps: int = knob(150_000, COUNT, "steps of the environments, all together; never more")
+    hidden: tuple[int, ...] = knob((64, 64), LAYERS, "widths of the hidden layers")
+    activation: str = knob("relu", words("tanh", "relu"), "tanh or relu")
+    policy_gain: float = knob(1.0, POSITIVE, "gain of the network's orthogonal last layer")
+    environments: int = knob(4, COUNT, "how many run side by side")
+    horizon: int = knob(16, COUNT, "steps of each environment between updates of the network")
+    gradient_steps: int = knob(32, COUNT, "updates of the network, each on a batch of its own")
+    batch_size: int = knob(64, COUNT, "transitions in a batch")
+    capacity: int = knob(50_000, COUNT, "transitions that are kept; the oldest go")
+    warm_up: int = knob(1_000, WHOLE, "steps of all environments before the first update")
+    epsilon_start: float = knob(1.0, UNIT, "share of random actions at the beginning")
+    epsilon_end: float = knob(0.02, UNIT, "share of random actions later")
+    exploration: float = knob(0.16, INSIDE, "share of all steps in which the former becomes that")
+    double: bool = knob(True, SWITCH, "whether the network that learns picks the next action")
+    huber: float | None = knob(1.0, optional(POSITIVE), "largest error in the slope, or none")
+    target_every: int = knob(128, COUNT, "updates of the network between two of the target network")
+    tau: float = knob(1.0, UNIT, "share of the network in the new target network; 1: a copy")
+    max_norm: float | None = knob(10.0, optional(POSITIVE), "largest norm of a gradient, or none")
+    learning_rate: float = knob(1e-3, POSITIVE, "step size of Adam")
+    anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
+    beta1: float = knob(0.9, BELOW_1, "decay of Adam's first moments")
+    beta2: float = knob(0.999, BELOW_1, "decay of Adam's second moments")
+    eps: float = knob(1e-8, POSITIVE, "ε of Adam")
+
+
+RULES = ("q_learning", "sarsa", "expected_sarsa", "double_q")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabular(Basic):
+    """Q-learning in a table, and its relatives."""
+
+    steps: int = knob(200_000, COUNT, "steps of the environments, all together; never more")
+    rule: str = knob("q_learning", words(*RULES), "what targets are of: " + ", ".join(RULES))
+    environments: int = knob(1, COUNT, "how many run side by side; applied one after the other")
+    horizon: int = knob(16, COUNT, "steps of each of them between two looks at the table")
+    learning_rate: float = knob(0.1, UNIT, "step size α")
+    anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
+    initial_value: float = knob(0.0, NUMBER, "what the table begins with")
+    epsilon_start: float = knob(1.0, UNIT, "ε at the first step")
+    epsilon_end: float = knob(0.05, UNIT, "ε where its decay ends")
+    exploration: float = knob(0.5, POSITIVE, "share of the steps over which ε falls, linearly")
+    cells: tuple[int, ...] = knob(
+        (8,), LAYERS, "of the grid on each number of an observation; one for all, or for each"
+    )
+    low: tuple[float, ...] | None = knob(
+        None, optional(NUMBERS), "lower end of each grid; none: the environment's bound"
+    )
+    high: tuple[float, ...] | None = knob(
+        None, optional(NUMBERS), "upper end of each grid; none: the environment's bound"
+    )
+
+
+SETTINGS: Mapping[str, type[Basic]] = {
     "reinforce": Reinforce,
     "a2c": A2c,
     "trpo": Trpo,
     "ppo": Ppo,
     "grpo": Grpo,
+    "dqn": Dqn,
+    "q_learning": Tabular,
 }
 
 
-def settings_of(algorithm: str, given: Iterable[str]) -> Common:
+def settings_of(algorithm: str, given: Iterable[str]) -> Basic:
     """Return an algorithm's settings: as they are by default, or as given by NAME=VALUE.
 
     Raises:
@@ -254,10 +328,12 @@ def settings_of(algorithm: str, given: Iterable[str]) -> Common:
     return settings
 
 
-def _refuse_together(settings: Common) -> None:
+def _refuse_together(settings: Basic) -> None:
     """Refuse settings that are each fine but do not go together."""
     if isinstance(settings, Grpo) and (settings.group < 2 or settings.ddof >= settings.group):
         raise ValueError("--set: a group needs two members, and more than ddof.")
+    if isinstance(settings, Dqn) and settings.capacity < settings.environments:
+        raise ValueError("--set: wanted a capacity of at least one transition per environment.")
     if isinstance(settings, Critical) and settings.normalize_advantages:
         samples = settings.horizon * settings.environments
         if isinstance(settings, Ppo):
@@ -281,7 +357,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def described(settings: Common) -> list[tuple[str, str, str]]:
+def described(settings: Basic) -> list[tuple[str, str, str]]:
     """Return name, value and meaning of each setting."""
     return [
         (item.name, shown(getattr(settings, item.name)), item.metadata["meaning"])

@@ -14,7 +14,7 @@ from rlverify.errors import layer_parameters
 from rlverify.training.action import Actor, layers
 from rlverify.training.collection import Experience
 from rlverify.training.computation import Backend
-from rlverify.training.configuration import Interactive
+from rlverify.training.configuration import Common, Interactive
 from rlverify.training.initialization import Moment, State, Task
 
 
@@ -60,6 +60,7 @@ def parts(state: State, task: Task) -> tuple[np.ndarray, np.ndarray | None, np.n
 def actor(state: State, task: Task) -> Actor:
     """Return the policy as one that acts."""
     settings = task.settings
+    assert isinstance(settings, Common)
     policy, log_std, _ = parts(state, task)
     found = Actor(layers(policy, task.sizes), settings.activation)
     if log_std is not None:

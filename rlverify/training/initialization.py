@@ -7,14 +7,24 @@ import numpy as np
 from jaxtyping import Float
 
 from rlverify.training.computation import Backend
-from rlverify.training.configuration import A2c, Common, Critical, Interactive, Ppo, Reinforce, Trpo
+from rlverify.training.configuration import (
+    A2c,
+    Basic,
+    Common,
+    Critical,
+    Dqn,
+    Interactive,
+    Ppo,
+    Reinforce,
+    Trpo,
+)
 from rlverify.training.interaction import Problem
 
 # what an algorithm carries from one update to the next, by the names that the suite's functions
 # give their arguments: parameters, an optimiser's moments, running moments
 State = dict[str, np.ndarray]
 
-BEGINNING, ACTIONS, ORDER = 1, 2, 3  # what generators are for; 0 is for environments
+BEGINNING, ACTIONS, ORDER, PICKS = 1, 2, 3, 4  # what generators are for; 0 is for environments
 
 
 @dataclass(frozen=True)
@@ -30,18 +40,23 @@ class Task:
 
     algorithm: str
     problem: Problem
-    settings: Common
+    settings: Basic
     seed: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Return the widths of the policy's network."""
-        return (self.problem.inputs, *self.settings.hidden, self.problem.outputs)
+        return (self.problem.inputs, *self._hidden, self.problem.outputs)
 
     @property
     def critic_sizes(self) -> tuple[int, ...]:
         """Return the widths of the critic's network."""
-        return (self.problem.inputs, *self.settings.hidden, 1)
+        return (self.problem.inputs, *self._hidden, 1)
+
+    @property
+    def _hidden(self) -> tuple[int, ...]:
+        assert isinstance(self.settings, Common)
+        return self.settings.hidden
 
     def generator(self, purpose: int, update: int = 0) -> np.random.Generator:
         """Return the generator of one update's numbers; it depends on nothing that was drawn."""
@@ -87,8 +102,9 @@ def network(
 
 
 def beginning(task: Task, twins: Backend) -> State:
-    """Return the state that a run begins with."""
+    """Return the state that a run with networks begins with."""
     settings, generator = task.settings, task.generator(BEGINNING)
+    assert isinstance(settings, Common)
     parameters = network(generator, task.sizes, settings.policy_gain, settings, twins)
     state: State = {}
     if isinstance(settings, Interactive):
@@ -104,6 +120,8 @@ def beginning(task: Task, twins: Backend) -> State:
             "return_variance": np.zeros(()),
             "open_returns": np.zeros(settings.environments),
         }
+    elif isinstance(settings, Dqn):
+        state |= {"target": parameters, "epsilon": np.array(settings.epsilon_start)}
     else:
         state["initial"] = parameters
     if isinstance(settings, Critical):

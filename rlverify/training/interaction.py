@@ -103,7 +103,7 @@ def problem_of(name: str) -> Problem:
     """
     env = made(name)
     try:
-        spec, seen, done = env.spec, env.observation_space, env.action_space
+        seen, done = env.observation_space, env.action_space
         if not isinstance(seen, Box) or len(seen.shape) != 1 or not seen.shape[0]:
             raise ValueError(f"environment {name}: its observations are {seen}, wanted a flat Box.")
         if isinstance(done, Discrete):
@@ -114,12 +114,21 @@ def problem_of(name: str) -> Problem:
             raise ValueError(
                 f"environment {name}: its actions are {done}, wanted Discrete or a flat Box."
             )
-        if spec is not None and spec.nondeterministic:
-            raise ValueError(f"environment {name} cannot be repeated, even with the same seed.")
-        limit = None if spec is None else spec.max_episode_steps
-        return Problem(name, seen.shape[0], outputs, distribution, limit)
+        return Problem(name, seen.shape[0], outputs, distribution, limit_of(name, env))
     finally:
         env.close()
+
+
+def limit_of(name: str, env: gymnasium.Env[Any, Any]) -> int | None:
+    """Return how many steps an episode can have; None if nobody says.
+
+    Raises:
+        ValueError: an episode cannot be played again.
+    """
+    spec = env.spec
+    if spec is not None and spec.nondeterministic:
+        raise ValueError(f"environment {name} cannot be repeated, even with the same seed.")
+    return None if spec is None else spec.max_episode_steps
 
 
 def episode_seed(seed: int, column: int, episode: int) -> int:

@@ -1,9 +1,10 @@
-"""Learning: the five algorithms, each one function: collected → estimated → updated.
+"""Learning: the algorithms, each one function: collected → estimated → updated.
 
 A loop is the same everywhere: `collect` lets the policy act, `update` turns what it lived
 through into the next state. An update calls the suite's functions through a backend, by name;
 its last call is the whole update of the topic, whose arguments a function of its own puts
-together (`ppo_arguments` for `ppo_update`, and so on).
+together (`ppo_arguments` for `ppo_update`, and so on). What learns in a table has modules of its
+own, `exploration` and `correction`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from rlverify.training import collection, tokenization
+from rlverify.training import collection, correction, exploration, tokenization
 from rlverify.training.action import drawn
 from rlverify.training.collection import Experience
 from rlverify.training.computation import Backend
-from rlverify.training.configuration import Critical, Grpo, Interactive, Reinforce
+from rlverify.training.configuration import (
+    Critical,
+    Dqn,
+    Grpo,
+    Interactive,
+    Reinforce,
+    Tabular,
+)
 from rlverify.training.estimation import Rollout, actor, evaluated
-from rlverify.training.initialization import ACTIONS, Moment, State, Task
+from rlverify.training.initialization import ACTIONS, Moment, State, Task, beginning
 from rlverify.training.interaction import Environments
 from rlverify.training.provision import (
     a2c_arguments,
@@ -28,7 +36,9 @@ from rlverify.training.provision import (
     trpo_arguments,
     value_arguments,
 )
+from rlverify.training.recollection import RememberingEnvironments
 from rlverify.training.tokenization import LENGTH, Prompter, Responses
+from rlverify.training.valuation import collect_transitions, dqn
 
 # --- collecting ----------------------------------------------------------------------------------
 
@@ -185,10 +195,12 @@ class Algorithm:
         collect: (state, moment, task, world) → what the policy lived through there. The world is
             `Environments`, or for GRPO a `Prompter`.
         update: (state, that, moment, task, backend) → the next state.
+        begin: (task, backend) → the first state.
     """
 
     collect: Callable[[State, Moment, Task, Any], Any]
     update: Callable[[State, Any, Moment, Task, Backend], State]
+    begin: Callable[[Task, Backend], State] = beginning
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
@@ -197,20 +209,29 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     "trpo": Algorithm(collect_steps, trpo),
     "ppo": Algorithm(collect_steps, ppo),
     "grpo": Algorithm(collect_responses, grpo),
+    "dqn": Algorithm(collect_transitions, dqn),
+    "q_learning": Algorithm(
+        exploration.collect_transitions, correction.q_learning, correction.start
+    ),
 }
 
 
-def world_of(task: Task) -> Environments | Prompter:
+def world_of(task: Task, twins: Backend) -> Environments | Prompter:
     """Return what the policy of a task acts in, before anything has happened there."""
-    if isinstance(task.settings, Interactive):
-        return Environments(task.problem, task.settings.environments, task.seed)
+    settings = task.settings
+    if isinstance(settings, Interactive | Tabular):
+        return Environments(task.problem, settings.environments, task.seed)
+    if isinstance(settings, Dqn):
+        columns = settings.environments
+        memory = twins.memory(settings.capacity // columns)
+        return RememberingEnvironments(task.problem, columns, task.seed, memory)
     return Prompter()
 
 
 def most_steps(task: Task) -> int:
     """Return how many steps one update can take."""
     settings = task.settings
-    if isinstance(settings, Critical):
+    if isinstance(settings, Critical | Dqn | Tabular):
         return settings.environments * settings.horizon
     if isinstance(settings, Reinforce):
         assert task.problem.limit is not None

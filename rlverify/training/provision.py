@@ -41,6 +41,7 @@ def normalized(advantages: np.ndarray, task: Task, twins: Backend) -> np.ndarray
 def log_probs(parameters: np.ndarray, taken: Responses, task: Task, twins: Backend) -> np.ndarray:
     """Return log π of every token under some parameters."""
     count, length, width = taken.inputs.shape
+    assert isinstance(task.settings, Grpo)
     logits = twins(
         "mlp_forward",
         parameters=parameters,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rlverify.training.computation import Backend
-from rlverify.training.initialization import Moment, State, Task, beginning
+from rlverify.training.initialization import Moment, State, Task
 from rlverify.training.interaction import Position
 from rlverify.training.learning import ALGORITHMS, most_steps, world_of
 
@@ -64,9 +64,9 @@ class Run:
         self.task = task
         self.twins = twins
         self.algorithm = ALGORITHMS[task.algorithm]
-        self.world = world_of(task)
+        self.world = world_of(task, twins)
         self.moment = Moment() if stand is None else stand.moment
-        self.state = beginning(task, twins) if stand is None else stand.state
+        self.state = self.algorithm.begin(task, twins) if stand is None else stand.state
         self.steps: list[int] = []
         self.totals: list[float] = []
         self.lengths: list[int] = []

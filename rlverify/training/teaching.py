@@ -12,16 +12,18 @@ on it, for a step of Adam makes any rounding greater.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rlverify.direction import JUDGES
-from rlverify.instruction import RESULT, named, traced
+from rlverify.instruction import RESULT, named, narrowed, traced
 from rlverify.lockstepping import Judgement, Lockstep, lockstep, vacuous
-from rlverify.training.computation import Fast, twin
-from rlverify.training.initialization import Task
+from rlverify.training.computation import Backend, Fast, Reference, twin
+from rlverify.training.configuration import Tabular
+from rlverify.training.initialization import Moment, State, Task
+from rlverify.training.recollection import Memory
 from rlverify.training.running import Run
 
 # a factor of a matrix is right if it is one, whatever its digits: judged in its own topic
@@ -39,6 +41,12 @@ SMALL = {
         "normalize_observations=on",
     ),
     "grpo": ("hidden=4,4", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
+    "dqn": (
+        "hidden=4,4", "environments=2", "horizon=4", "gradient_steps=1", "batch_size=4",
+        "capacity=64", "warm_up=8", "target_every=4",
+    ),
+    # a table of zeros, in which nothing was rounded, would tell nothing
+    "q_learning": ("horizon=8", "steps=8000", "cells=3", "initial_value=1"),
 }  # fmt: skip
 
 
@@ -118,19 +126,35 @@ class Teaching:
         answer = reference(**arguments)
         if traced(reference):
             self._go_on(function, arguments, named(answer))
+        if function == "soft_update":
+            self._follow(arguments)
         return answer
+
+    def memory(self, rows: int) -> Memory:
+        """Return the reference's replay buffer, with the fast one judged beside it."""
+        return _TeachingMemory(self, rows)
 
     def _go_on(self, function: str, arguments: dict[str, Any], wanted: dict[str, Any]) -> None:
         """Let the fast version take its own update, from where its last one left it."""
         found = named(self._alone(function, **{**arguments, **self._arrived.get(function, {})}))
         results = {**found, "critic_parameters": found["parameters"]}
-        self._arrived[function] = {
-            name: type(given)(results[name]) if np.ndim(results[name]) == 0 else results[name]
-            for name, given in arguments.items()
-            if name in results
-        }
+        self._arrived.setdefault(function, {}).update(
+            {
+                name: type(given)(results[name]) if np.ndim(results[name]) == 0 else results[name]
+                for name, given in arguments.items()
+                if name in results
+            }
+        )
         difference = np.abs(found["parameters"] - wanted["parameters"])
         self.apart = max(self.apart, float(difference.max()))
+
+    def _follow(self, arguments: dict[str, Any]) -> None:
+        """Let the target network of the fast version on its own follow its network."""
+        own = self._arrived.get("dqn_update")
+        if own is not None:
+            target = own.get("target_parameters", arguments["target"])
+            networks = {"target": target, "online": own["parameters"]}
+            own["target_parameters"] = self._alone("soft_update", **{**arguments, **networks})
 
     def taken(self, number: int) -> Update:
         """Return an update made of all that was asked for since the last."""
@@ -138,6 +162,56 @@ class Teaching:
         self.calls.clear()
         self.apart = 0.0
         return update
+
+
+class _TeachingMemory:
+    """A replay buffer of both kinds: what is read comes from the reference's, and is compared."""
+
+    def __init__(self, teaching: Teaching, rows: int) -> None:
+        self.reference = Reference().memory(rows)
+        self.fast = Fast(teaching.dtype).memory(rows)
+        self._teaching = teaching
+
+    def __len__(self) -> int:
+        """Return how many transitions can be read."""
+        return len(self.reference)
+
+    def push(self, *row: np.ndarray) -> None:
+        """Keep one transition of each environment."""
+        # in the fast version's dtype: both are to remember the same numbers
+        given = narrowed(dict(zip(map(str, range(len(row))), row, strict=True)), self._dtype)
+        self.reference.push(*given.values())
+        self.fast.push(*given.values())
+
+    @property
+    def _dtype(self) -> str:
+        return self._teaching.dtype
+
+    def read(self, picks: np.ndarray) -> Any:
+        """Return transitions by age, the oldest row first; judge those of the fast version."""
+        step = lockstep(
+            self.reference.read, self.fast.buffer.read, {"picks": picks}, self._dtype, JUDGES
+        )
+        self._teaching.calls.append(Call("replay_transitions", step))
+        return self.reference.read(picks)
+
+
+class _Alone:
+    """The fast version of a table on its own: on the same transitions, from its own last table."""
+
+    def __init__(self, run: Run, teaching: Teaching) -> None:
+        self._algorithm = run.algorithm
+        self._fast = Fast(teaching.dtype)
+        self._teaching = teaching
+        self._state = run.state
+
+    def update(self, state: State, taken: Any, moment: Moment, task: Task, twins: Backend) -> State:
+        """Make an update as the algorithm does, and the fast version's own beside it."""
+        found = self._algorithm.update(state, taken, moment, task, twins)
+        self._state = self._algorithm.update(self._state, taken, moment, task, self._fast)
+        difference = np.abs(self._state["q_values"] - found["q_values"])
+        self._teaching.apart = max(self._teaching.apart, float(difference.max()))
+        return found
 
 
 @dataclass(frozen=True)
@@ -168,6 +242,8 @@ def updates_of(task: Task, updates: int, dtype: str = "float64") -> Iterator[Upd
     """Run a loop in lockstep; yield each update, as far as the task's steps reach."""
     teaching = Teaching(dtype)
     run = Run(task, teaching)
+    if isinstance(task.settings, Tabular):
+        run.algorithm = replace(run.algorithm, update=_Alone(run, teaching).update)
     try:
         while run.going and run.moment.update < updates:
             run.advance()
