@@ -170,7 +170,8 @@ def bias(
         str | None, typer.Option(metavar="POLICY", help="The policy that acts, if it is another.")
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(metavar="H", min=1, help="Number of steps, 3; grpo 2, off-policy 4.")
+        int | None,
+        typer.Option(metavar="H", min=1, help="Number of steps, 3; grpo 2, off-policy 4."),
     ] = None,
     gamma: Annotated[
         str | None, typer.Option(metavar="1/2", help="Discount, 1/2; grpo 1, off-policy 9/10.")
@@ -182,9 +183,7 @@ def bias(
     rho_bar: Annotated[
         str | None, typer.Option(metavar="1", help="ρ̄ of V-trace, or inf; 1.")
     ] = None,
-    c_bar: Annotated[
-        str | None, typer.Option(metavar="1", help="c̄ of V-trace, or inf; 1.")
-    ] = None,
+    c_bar: Annotated[str | None, typer.Option(metavar="1", help="c̄ of V-trace, or inf; 1.")] = None,
     batch: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Trajectories in a batch, 4.")
     ] = None,

@@ -238,7 +238,7 @@ class OffPolicy:
     def errors(
         self, correction: Correction, table: Float[np.ndarray, "..."]
     ) -> Float[np.ndarray, "S A S"]:
-        """w (r + γ V(s′) − base) of a table, for every transition."""
+        """Weighted errors w (r + γ V(s′) − base) of a table, for every transition."""
         base, average, _ = self._maps(correction)
         ends = self.mdp.terminal
         follows = np.where(ends, self.number(0), (average @ table.ravel())[None, None, :])

@@ -27,9 +27,7 @@ USUAL = {"horizon": 4, "gamma": "9/10", "lam": "1"}
 TARGETS = {"policy": "the policy", "clipped": "the policy between, ∝ min(ρ̄μ, π)", "": "neither"}
 
 
-def corrections(
-    where: OffPolicy, *, lam: Any, rho_bar: Any, c_bar: Any
-) -> tuple[Correction, ...]:
+def corrections(where: OffPolicy, *, lam: Any, rho_bar: Any, c_bar: Any) -> tuple[Correction, ...]:
     """Return the off-policy returns that the suite measures.
 
     Source: Munos et al. 2016, arXiv:1606.02647, table 1; Precup et al. 2000; Harutyunyan et al.
@@ -289,4 +287,3 @@ def off_policy_bias(
 
         changes["own"], changes["failure"] = extracted(report, brought, function, **calling)
     return Comparison(**{**report.__dict__, **changes})
-

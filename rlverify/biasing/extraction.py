@@ -9,6 +9,7 @@ on every path from the numbers that go in to a target a function is granted ROUN
 step, of terms no larger than the product of ratios before them allows.
 """
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -138,10 +139,8 @@ def _extracted(
     size, dtype = truth.size, candidate.dtypes[0]
     asked = [np.zeros(size), *np.eye(size), truth, critic]
     if table == "V":
-        try:
+        with contextlib.suppress(ValueError):  # the policies have no action in common somewhere
             asked.append(_clipped_values(report, where))
-        except ValueError:  # the policies have no action in common somewhere
-            pass
     given = [case_of(report, where, every, name, np.asarray(item)) for item in asked]
     results = candidate.run([candidate.project(case) for case in given], dtype)
     targets = []
@@ -246,4 +245,3 @@ def _diagnosis(
         if all((each <= 2 * allowed).all() for each in off):
             return told
     return ""
-
