@@ -25,6 +25,7 @@ _WHERE = {
     "exact_expectation": "rlverify.expectation",
     "explain": "rlverify.reporting",
     "list_contracts": "rlverify.contracts",
+    "off_policy_bias": "rlverify.biasing.correction",
 }
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "exact_expectation",
     "explain",
     "list_contracts",
+    "off_policy_bias",
     "run",
     "sampled_check",
 ]

@@ -155,7 +155,9 @@ def bias(
     ] = None,
     family: Annotated[
         str,
-        typer.Option(metavar="FAMILY", help="Which table: policy-gradient, or grpo's variants."),
+        typer.Option(
+            metavar="FAMILY", help="Which table: policy-gradient, grpo's variants, or off-policy."
+        ),
     ] = "policy-gradient",
     mdp: Annotated[
         str | None,
@@ -168,19 +170,27 @@ def bias(
         str | None, typer.Option(metavar="POLICY", help="The policy that acts, if it is another.")
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(metavar="H", min=1, help="Number of steps, 3; 2 for grpo.")
+        int | None,
+        typer.Option(metavar="H", min=1, help="Number of steps, 3; grpo 2, off-policy 4."),
     ] = None,
     gamma: Annotated[
-        str | None, typer.Option(metavar="1/2", help="Discount, 1/2; 1 for grpo.")
+        str | None, typer.Option(metavar="1/2", help="Discount, 1/2; grpo 1, off-policy 9/10.")
     ] = None,
-    lam: Annotated[str, typer.Option(metavar="1/2", help="λ of generalised advantages.")] = "1/2",
+    lam: Annotated[
+        str | None,
+        typer.Option(metavar="1/2", help="λ of advantages, 1/2, or of off-policy returns, 1."),
+    ] = None,
+    rho_bar: Annotated[
+        str | None, typer.Option(metavar="1", help="ρ̄ of V-trace, or inf; 1.")
+    ] = None,
+    c_bar: Annotated[str | None, typer.Option(metavar="1", help="c̄ of V-trace, or inf; 1.")] = None,
     batch: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Trajectories in a batch, 4.")
     ] = None,
     critic: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="CRITIC", help="exact, zero, +1/2 (exact plus that), or a file."),
-    ] = "exact",
+    ] = None,
     bootstrap: Annotated[
         bool, typer.Option("--bootstrap", help="The horizon is a time limit, not an end.")
     ] = False,
@@ -189,9 +199,13 @@ def bias(
         typer.Option("--rational/--float", help="Fractions or floats; if not set, as it can be."),
     ] = None,
     aim: Annotated[
-        str,
-        typer.Option(metavar="TARGET", help="gradient, field (without γᵗ) or undiscounted."),
-    ] = "gradient",
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="gradient, field (without γᵗ) or undiscounted; of off-policy returns policy, or "
+            "clipped (what V-trace learns).",
+        ),
+    ] = None,
     call: Annotated[
         str | None,
         typer.Option(metavar='"F(...)"', help="How it is called, where names do not say."),
@@ -209,7 +223,7 @@ def bias(
     json: Json = None,
     no_color: NoColor = False,
 ) -> int:
-    """Tell exactly how biased a policy-gradient estimator is."""
+    """Tell exactly how biased a policy-gradient estimator or an off-policy return is."""
     desk = desk_for(context, json)
     from rlverify.biasing import commanding
 
@@ -217,8 +231,9 @@ def bias(
         commanding.run(
             desk, target,
             family=family, mdp=mdp, policy=policy, behaviour=behaviour, horizon=horizon,
-            gamma=gamma, lam=lam, batch=batch, critic=critic, bootstrap=bootstrap, exact=rational,
-            aim=aim, call=call, arrays=arrays, layout=layout, time_limit=time_limit,
+            gamma=gamma, lam=lam, rho_bar=rho_bar, c_bar=c_bar, batch=batch, critic=critic,
+            bootstrap=bootstrap, exact=rational, aim=aim, call=call, arrays=arrays,
+            layout=layout, time_limit=time_limit,
         )
     )  # fmt: skip
 

@@ -47,13 +47,27 @@ def test_shaping_terms_telescope():
 
 
 @pytest.mark.claim("C28")
-def test_offline_sum_of_errors_is_the_mixture_of_n_step_errors():
-    """Σ (γλ)ᵗ δₜ = (1 − λ) Σ λᴺ⁻¹ Ψ_N with the last weight λᵏ, in fractions."""
-    deltas = [Fraction(k * k - 3) for k in range(6)]
-    gamma, lam = Fraction(5, 7), Fraction(2, 3)
-    psi = [sum(gamma**k * deltas[k] for k in range(n)) for n in range(1, 7)]
-    forward = sum((1 - lam) * lam**i * psi[i] for i in range(5)) + lam**5 * psi[5]
+@pytest.mark.claim("C29")
+@given(
+    numbers=st.lists(st.tuples(*[st.integers(-24, 24)] * 2), min_size=1, max_size=5),
+    gamma=st.sampled_from([Fraction(1, 2), Fraction(7, 8), Fraction(1)]),
+    lam=st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(7, 8)]),
+)
+def test_offline_sum_of_errors_is_the_mixture_of_n_step_errors(numbers, gamma, lam):
+    """Σ (γλ)ᵗ δₜ = (1 − λ) Σ λᴺ⁻¹ Ψ_N with the last weight λᵏ, of the suite's own, in fractions."""
+    table = np.array([[Fraction(x, 8) for x in pair] for pair in numbers], dtype=object)
+    rewards, values = table[:, :1], table[:, 1:]
+    following = np.concatenate([values[1:], 3 + 0 * values[:1]])
+    off = np.zeros(rewards.shape, dtype=bool)
+    given_all = (rewards, values, following, off, off)
+    last = len(rewards)
+    psi = [reference.n_step_advantage(*given_all, gamma=gamma, n=n + 1) for n in range(last)]
+    psi = [each.advantages[0, 0] for each in psi]
+    weights = [(1 - lam) * lam**n for n in range(last - 1)] + [lam ** (last - 1)]
+    forward = sum(weight * error for weight, error in zip(weights, psi, strict=True))
+    deltas = td_error(*given_all[:4], gamma=gamma)[:, 0]
     assert forward == sum((gamma * lam) ** t * delta for t, delta in enumerate(deltas))
+    assert forward == reference.gae(*given_all, gamma=gamma, lam=lam).advantages[0, 0]
 
 
 def test_nan_where_nothing_is_read_reaches_neither_results_nor_gradients():

@@ -1,4 +1,4 @@
-"""Claims about values, advantages and targets: C4, C11, C12, C30. In fractions: equal is equal."""
+"""Claims about values and targets: C4, C11, C12, C30, C36. In fractions: equal is equal."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -12,7 +12,7 @@ from exact_cases import column, deterministic, numbers, problems, some
 from finite_problems import even
 from rational_mdp import Bounds, Truth
 from rlverify.enumeration import enumerate_trajectories
-from rlverify.reference.returns import n_step_return, td_error
+from rlverify.reference.returns import discounted_return, n_step_return, td_error
 from rlverify.tabular_envs.exact import objective, policy_values
 
 below_one = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(7, 8)])
@@ -215,3 +215,57 @@ def test_variance_need_not_grow():
     mdp = deterministic(gives | takes)
     critic = column(0, 0, 0, 0)
     assert [moments(mdp, even(mdp), critic, Fraction(1), n, 0) for n in (1, 2)] == [(0, 1), (0, 0)]
+
+
+# C36
+
+
+ends = st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True)
+
+
+@pytest.mark.claim("C36")
+@given(data=st.data(), ends=ends, gamma=below_one)
+def test_a_time_limit_taken_for_an_end_costs_exactly_its_value(data, ends, gamma):
+    """Over recordings with several ends: γᵏ V(s′) at k steps before the cut, 0 where there is none.
+
+    The same at a true end that is taken for a time limit, with the other sign.
+    """
+    rewards, after = (column(*[data.draw(numbers) for _ in range(5)])[:, None] for _ in range(2))
+    off, cut = np.zeros((5, 1), dtype=bool), np.zeros((5, 1), dtype=bool)
+    cut[ends] = True
+    limit = discounted_return(rewards, after, off, cut, gamma=gamma)
+    ended = discounted_return(rewards, after, cut, off, gamma=gamma)
+    for t in range(5):
+        to_go = [end - t for end in sorted(ends) if end >= t]
+        k = to_go[0] + 1 if to_go else None
+        wanted = 0 if k is None else gamma**k * after[t + k - 1, 0]
+        assert (limit - ended)[t, 0] == wanted
+
+
+@pytest.mark.claim("C36")
+@some
+@given(problem=problems(endings=(0.25, 1.0)))
+def test_in_expectation_it_costs_what_the_flags_get_wrong(problem):
+    """Σ P(cut at k) γᵏ V(s′) is the bias of the mean return, either way, on all trajectories.
+
+    With both right, the mean from each start is V: nothing is lost at a time limit.
+    """
+    mdp, gamma, found = problem.mdp, problem.gamma, problem.every
+    assume(gamma < 1)
+    values = column(*Truth(mdp, problem.policy.tolist(), gamma).values())
+    after, off = values[found.states[1:]], np.zeros_like(found.terminated)
+
+    def mean(terminated, truncated):
+        got = discounted_return(found.rewards, after, terminated, truncated, gamma=gamma)
+        return found.probabilities @ got[0]
+
+    right = mean(found.terminated, found.truncated)
+    assert right == sum(Fraction(p) * v for p, v in zip(mdp.start, values, strict=True))
+
+    def worth(flags):
+        powers = np.array([gamma ** (t + 1) for t in range(len(flags))])[:, None]
+        return found.probabilities @ np.where(flags, powers * after, Fraction(0)).sum(axis=0)
+
+    assert right - mean(found.terminated | found.truncated, off) == worth(found.truncated)
+    wrong = mean(off, found.terminated | found.truncated)
+    assert wrong - right == worth(found.terminated)

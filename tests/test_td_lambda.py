@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlverify.fast import td_lambda as fast
 from rlverify.reference import td_lambda as reference
@@ -76,6 +78,41 @@ def test_online_differs_from_offline_by_less_than_the_step_size_squared():
     assert differences[0] > 0
     # the difference is α² times a polynomial in α that begins with a constant
     assert all(late < early / 3 for early, late in pairwise(differences))
+
+
+@st.composite
+def walks(draw):
+    """Return an episode of four steps over three states, in fractions."""
+    states = draw(st.lists(st.integers(0, 2), min_size=5, max_size=5))
+    eighths = st.integers(-24, 24).map(lambda n: Fraction(n, 8))
+    rewards = draw(st.lists(eighths, min_size=4, max_size=4))
+    return episode(
+        states=np.array(states[:-1])[:, None],
+        rewards=np.array(rewards, dtype=object)[:, None],
+        next_states=np.array(states[1:])[:, None],
+        initial_values=np.array([draw(eighths) for _ in range(3)], dtype=object),
+        gamma=draw(st.sampled_from([Fraction(1, 2), Fraction(7, 8), Fraction(1)])),
+        lam=draw(st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(1)])),
+        traces=draw(st.sampled_from(["accumulating", "replacing"])),
+    )
+
+
+@pytest.mark.claim("C28")
+@settings(max_examples=settings.default.max_examples // 2)  # noqa: F405
+@given(arguments=walks())
+def test_online_minus_offline_has_neither_constant_nor_linear_term(arguments):
+    """Over T steps the difference is α² times a polynomial in α of degree T − 2.
+
+    Its (T−1)-th differences over α = 1, 2, …, T are 0, in fractions: so it falls with α² for
+    any episode, with no step size too large for it.
+    """
+    quotients = []
+    for alpha in (1, 2, 3, 4):
+        known = {**arguments, "step_size": Fraction(alpha)}
+        online, offline = (increments({**known, "online": each}) for each in (True, False))
+        quotients.append((online - offline) / alpha**2)
+    first, second, third, fourth = quotients
+    assert (fourth - 3 * third + 3 * second - first == 0).all()
 
 
 @pytest.mark.claim("C14")

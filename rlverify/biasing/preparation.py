@@ -101,12 +101,12 @@ def policy(name: str, written: Any, mdp: FiniteMDP) -> Float[np.ndarray, "S A"]:
     """
     if isinstance(written, str) and written in POLICIES:
         return POLICIES[written](mdp)
-    found = _numbers(name, written, "FILE.npy, FILE.json, uniform or slanted")
+    found = numbers(name, written, "FILE.npy, FILE.json, uniform or slanted")
     require_policy("bias", mdp, **{name: found})
     return np.asarray(found)
 
 
-def _numbers(name: str, written: Any, wanted: str) -> Any:
+def numbers(name: str, written: Any, wanted: str) -> Any:
     """Return the array in a file or of a caller; numbers written in JSON as fractions."""
     if isinstance(written, np.ndarray):
         return written
@@ -143,7 +143,7 @@ def critic(written: Any, mdp: FiniteMDP, horizon: int) -> tuple[Any, Any]:
             return None, lifted_entries(np.zeros(mdp.states), True)
         if written[:1] in "+-":
             return np.array([fraction("critic", written)] * mdp.states, dtype=object), None
-    found = _numbers("critic", written, wanted)
+    found = numbers("critic", written, wanted)
     shapes = ((mdp.states,), (horizon + 1, mdp.states))
     if found.shape not in shapes:
         raise ValueError(
