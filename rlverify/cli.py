@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 import rlverify
+from rlverify.benchmarking.invocation import compare
 from rlverify.invocation import Budget, Json, Names, NoColor, Seed, desk_for, status_of
 from rlverify.preparation import Usage, tasks, usage
 from rlverify.settings import fraction, read_settings
@@ -351,6 +352,9 @@ def train(
             resume=resume, target=target, picture=picture,
         )
     )  # fmt: skip
+
+
+app.command()(compare)
 
 
 # --- the entry point -----------------------------------------------------------------------------

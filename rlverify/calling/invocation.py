@@ -121,7 +121,7 @@ def _is_torch(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _bits(value: Any) -> bytes:
+def array_bits(value: Any) -> bytes:
     """Return shape and content of an array, bit by bit, so that NaN equals itself."""
     if _is_torch(value):
         torch = sys.modules["torch"]
@@ -130,7 +130,8 @@ def _bits(value: Any) -> bytes:
     return str(value.shape).encode() + bytes(value.tobytes())
 
 
-def _is_mutable(value: Any) -> bool:
+def is_mutable(value: Any) -> bool:
+    """Return whether a value is an array that can be written to."""
     return isinstance(value, np.ndarray) or _is_torch(value)
 
 
@@ -209,6 +210,17 @@ def _leaves(parts: list[tuple[str, Any]]) -> Iterator[Leaf]:
         yield Leaf(label, _kind(value), read[1], read[0]) if read else Leaf(label, _kind(value))
 
 
+def arrays_in(result: Any) -> list[Any]:
+    """Return the arrays in a result that can be written to."""
+    return [value for _, value in _parts(result)[1] if is_mutable(value)]
+
+
+def read_result(result: Any) -> Outcome:
+    """Return what a call returned as plain arrays."""
+    structure, parts = _parts(result)
+    return Outcome(structure=structure, returned=_kind(result), leaves=tuple(_leaves(parts)))
+
+
 # --- the call -------------------------------------------------------------------------
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "RESOURCE_EXHAUSTED", "std::bad_alloc")
@@ -241,8 +253,8 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
     if call.sought is not None:
         return _derived(function, call, library, dtype)
     passed = [(name, build(value, library, dtype)) for name, value in call.arguments]
-    arrays = [(name, value) for name, value in passed if _is_mutable(value)]
-    before = [_bits(value) for _, value in arrays]
+    arrays = [(name, value) for name, value in passed if is_mutable(value)]
+    before = [array_bits(value) for _, value in arrays]
     try:
         result = function(
             *(value for _, value in passed[: call.positional]),
@@ -256,7 +268,9 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
         structure, parts = _parts(result)
         leaves = tuple(_leaves(parts))
         overwrote = tuple(
-            name for (name, value), old in zip(arrays, before, strict=True) if _bits(value) != old
+            name
+            for (name, value), old in zip(arrays, before, strict=True)
+            if array_bits(value) != old
         )
     except Exception as error:  # an object that cannot be looked at, or no memory to do so
         return failed(error)
@@ -264,7 +278,7 @@ def invoke(function: Callable[..., Any], call: Call, library: str, dtype: str) -
     aliased = tuple(
         (label, name)
         for label, value in parts
-        if _is_mutable(value)
+        if is_mutable(value)
         for low, high in [_memory(value)]
         for name, start, end in theirs
         if low < end and start < high

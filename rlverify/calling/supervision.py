@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from rlverify.calling.invocation import PRINTED
@@ -17,8 +19,8 @@ from rlverify.calling.transmission import receive, send
 GRACE = 5.0  # seconds after its time limit in which a worker should have ended itself
 
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from rlverify.calling.execution import main; main()"
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "importlib.import_module(sys.argv[2]).main()"
 )
 
 
@@ -30,13 +32,22 @@ class Ended(Exception):
 
 
 class Worker:
-    """One worker process, its log, and a thread that listens to it."""
+    """One worker process, its log, and a thread that listens to it.
 
-    def __init__(self) -> None:
+    Attributes:
+        process: it runs `main` of a module; the environment may be told more.
+    """
+
+    def __init__(
+        self,
+        module: str = "rlverify.calling.execution",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (lives as long as the worker)
         path = ["" if item == os.getcwd() else item for item in sys.path]
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, json.dumps(["", *path])],
+            [sys.executable, "-P", "-c", _BOOT, json.dumps(["", *path]), module],
+            env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

@@ -1,0 +1,1 @@
+"""How fast functions are: `rlverify compare`, `rlverify bench`; nothing wrong is ever timed."""
