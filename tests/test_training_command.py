@@ -142,6 +142,7 @@ def test_the_picture_needs_matplotlib(
         (["ppo", "CartPol-v1"], "environment came as 'CartPol-v1', wanted one that Gymnasium "
          "registers; did you mean 'CartPole-v1'?"),
         (["ppo", "FrozenLake-v1"], "its observations are Discrete(16), wanted a flat Box."),
+        (["q_learning", "Blackjack-v1"], "wanted Discrete, or a flat Box to put a grid on."),
         (["ppo", "Odd-v0"], "its actions are MultiBinary(2), wanted Discrete or a flat Box."),
         (["ppo", "Loose-v0"], "environment Loose-v0 cannot be repeated, even with the same seed."),
         (["reinforce", "Endless-v0"], "it has no time limit, and reinforce plays whole episodes."),

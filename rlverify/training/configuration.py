@@ -265,7 +265,6 @@ RULES = ("q_learning", "sarsa", "expected_sarsa", "double_q")
 class Tabular(Basic):
     """Q-learning in a table, and its relatives."""
 
-    steps: int = knob(200_000, COUNT, "steps of the environments, all together; never more")
     rule: str = knob("q_learning", words(*RULES), "what targets are of: " + ", ".join(RULES))
     environments: int = knob(1, COUNT, "how many run side by side; applied one after the other")
     horizon: int = knob(16, COUNT, "steps of each of them between two looks at the table")
@@ -273,7 +272,7 @@ class Tabular(Basic):
     anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
     initial_value: float = knob(0.0, NUMBER, "what the table begins with")
     epsilon_start: float = knob(1.0, UNIT, "ε at the first step")
-    epsilon_end: float = knob(0.05, UNIT, "ε where its decay ends")
+    epsilon_end: float = knob(0.02, UNIT, "ε where its decay ends")
     exploration: float = knob(0.5, POSITIVE, "share of the steps over which ε falls, linearly")
     cells: tuple[int, ...] = knob(
         (8,), LAYERS, "of the grid on each number of an observation; one for all, or for each"
