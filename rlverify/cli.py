@@ -271,7 +271,9 @@ def train(
     context: typer.Context,
     algorithm: Annotated[
         str,
-        typer.Argument(metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo, grpo, q_learning."),
+        typer.Argument(
+            metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo, grpo, dqn, q_learning."
+        ),
     ],
     environment: Annotated[
         str,
