@@ -286,7 +286,10 @@ def mutants(
 def train(
     context: typer.Context,
     algorithm: Annotated[
-        str, typer.Argument(metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo or grpo.")
+        str,
+        typer.Argument(
+            metavar="ALGORITHM", help="reinforce, a2c, trpo, ppo, grpo, dqn, q_learning."
+        ),
     ],
     environment: Annotated[
         str,

@@ -66,12 +66,26 @@ def test_every_stage_of_twenty_updates_is_right(algorithm, environment):
             assert names >= STAGES.get(call.function, set()) | {RESULT}
 
 
+def test_five_hundred_updates_of_dqn_are_right():
+    """Each from the reference's networks, on what both memories held."""
+    updates = made("dqn", "CartPole-v1", 500)
+    report = reported(updates)
+    assert [u.worst[1].sentence for u in updates if not u.ok] == []
+    assert report.vacuous == {}
+    assert report.ok
+    calls = [call.function for update in updates for call in update.calls]
+    assert calls.count("dqn_update") == calls.count("replay_transitions") == 500
+    assert calls.count("soft_update") == 125
+    assert updates[-1].apart > 0
+
+
 def test_networks_have_two_hidden_layers_of_four_to_sixteen_units():
     for algorithm, environment in LOOPS:
         hidden = lockstep(algorithm, environment, [], 0).settings.hidden
         assert len(hidden) == 2
         assert all(4 <= width <= 16 for width in hidden)
-    assert sorted(SMALL) == sorted({algorithm for algorithm, _ in LOOPS})
+    # tables have no networks
+    assert sorted(SMALL) == sorted({algorithm for algorithm, _ in LOOPS} | {"q_learning"})
 
 
 def test_the_same_seed_gives_the_same_run():

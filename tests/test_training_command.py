@@ -138,10 +138,11 @@ def test_the_picture_needs_matplotlib(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["dqn", "CartPole-v1"], "algorithm came as 'dqn', wanted one of reinforce, a2c, trpo"),
+        (["sac", "CartPole-v1"], "algorithm came as 'sac', wanted one of reinforce, a2c, trpo"),
         (["ppo", "CartPol-v1"], "environment came as 'CartPol-v1', wanted one that Gymnasium "
          "registers; did you mean 'CartPole-v1'?"),
         (["ppo", "FrozenLake-v1"], "its observations are Discrete(16), wanted a flat Box."),
+        (["q_learning", "Blackjack-v1"], "wanted Discrete, or a flat Box to put a grid on."),
         (["ppo", "Odd-v0"], "its actions are MultiBinary(2), wanted Discrete or a flat Box."),
         (["ppo", "Loose-v0"], "environment Loose-v0 cannot be repeated, even with the same seed."),
         (["reinforce", "Endless-v0"], "it has no time limit, and reinforce plays whole episodes."),
@@ -158,6 +159,8 @@ def test_the_picture_needs_matplotlib(
         (["ppo", "CartPole-v1", "--set", "ddof=1", "--set", "minibatch_size=341"],
          "the smallest batch that advantages are normalised in has 1, ddof is 1"),
         (["grpo", "tokens", "--set", "group=1"], "a group needs two members"),
+        (["dqn", "Pendulum-v1"], "its actions are numbers, and dqn compares the values"),
+        (["dqn", "CartPole-v1", "--set", "capacity=3"], "at least one transition per environment"),
         (["ppo", "CartPole-v1", "--steps", "1000"], "wanted at least the 1024"),
         (["ppo", "CartPole-v1", "--picture", "curve.gif"], "that ends in .svg or .png."),
         (["ppo", "CartPole-v1", "--picture", "none/curve.svg"], "there is no folder"),

@@ -24,8 +24,9 @@ ENOUGH = 4
         ("a2c", "CartPole-v1", 400_000, 400.0),
         ("reinforce", "CartPole-v1", 400_000, 400.0),
         ("grpo", "tokens", 300_000, 0.9 * BEST),
+        ("dqn", "CartPole-v1", 150_000, 400.0),
     ],
-    ids=["ppo", "trpo", "a2c", "reinforce", "grpo"],
+    ids=["ppo", "trpo", "a2c", "reinforce", "grpo", "dqn"],
 )
 def test_loop_learns(algorithm: str, environment: str, steps: int, target: float):
     reached = []

@@ -239,15 +239,15 @@ class Dqn(Common):
     policy_gain: float = knob(1.0, POSITIVE, "gain of the network's orthogonal last layer")
     environments: int = knob(4, COUNT, "how many run side by side")
     horizon: int = knob(16, COUNT, "steps of each environment between updates of the network")
-    gradient_steps: int = knob(32, COUNT, "updates of the network, each on a batch of its own")
-    batch_size: int = knob(64, COUNT, "transitions in a batch")
+    gradient_steps: int = knob(16, COUNT, "updates of the network, each on a batch of its own")
+    batch_size: int = knob(128, COUNT, "transitions in a batch")
     capacity: int = knob(50_000, COUNT, "transitions that are kept; the oldest go")
     warm_up: int = knob(1_000, WHOLE, "steps of all environments before the first update")
     epsilon_start: float = knob(1.0, UNIT, "share of random actions at the beginning")
     epsilon_end: float = knob(0.02, UNIT, "share of random actions later")
     exploration: float = knob(0.16, INSIDE, "share of all steps in which the former becomes that")
     double: bool = knob(True, SWITCH, "whether the network that learns picks the next action")
-    huber: float | None = knob(1.0, optional(POSITIVE), "largest error in the slope, or none")
+    huber: float | None = knob(None, optional(POSITIVE), "largest error in the slope, or none")
     target_every: int = knob(128, COUNT, "updates of the network between two of the target network")
     tau: float = knob(1.0, UNIT, "share of the network in the new target network; 1: a copy")
     max_norm: float | None = knob(10.0, optional(POSITIVE), "largest norm of a gradient, or none")
@@ -265,7 +265,6 @@ RULES = ("q_learning", "sarsa", "expected_sarsa", "double_q")
 class Tabular(Basic):
     """Q-learning in a table, and its relatives."""
 
-    steps: int = knob(200_000, COUNT, "steps of the environments, all together; never more")
     rule: str = knob("q_learning", words(*RULES), "what targets are of: " + ", ".join(RULES))
     environments: int = knob(1, COUNT, "how many run side by side; applied one after the other")
     horizon: int = knob(16, COUNT, "steps of each of them between two looks at the table")
@@ -273,7 +272,7 @@ class Tabular(Basic):
     anneal_learning_rate: bool = knob(True, SWITCH, "linearly, to 0 at the last step")
     initial_value: float = knob(0.0, NUMBER, "what the table begins with")
     epsilon_start: float = knob(1.0, UNIT, "ε at the first step")
-    epsilon_end: float = knob(0.05, UNIT, "ε where its decay ends")
+    epsilon_end: float = knob(0.02, UNIT, "ε where its decay ends")
     exploration: float = knob(0.5, POSITIVE, "share of the steps over which ε falls, linearly")
     cells: tuple[int, ...] = knob(
         (8,), LAYERS, "of the grid on each number of an observation; one for all, or for each"

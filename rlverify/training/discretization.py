@@ -22,12 +22,10 @@ ENTRIES = 10**7  # of a table, at most
 # user names come after these. The grid of CartPole is the table's, not the environment's, whose
 # velocities have no bounds
 RECIPES: dict[str, tuple[str, ...]] = {
-    "CliffWalking": ("steps=100000",),
-    "Taxi": ("steps=400000",),
-    "CartPole": (
-        "steps=400000", "cells=6", "low=-2.4,-3,-0.21,-3", "high=2.4,3,0.21,3",
-    ),
-}  # fmt: skip
+    "CliffWalking": ("steps=40000", "learning_rate=0.5"),
+    "Taxi": ("steps=150000", "learning_rate=0.5"),
+    "CartPole": ("steps=150000", "cells=3,3,8,8", "low=-2.4,-3,-0.21,-3", "high=2.4,3,0.21,3"),
+}
 
 
 @dataclass(frozen=True)
