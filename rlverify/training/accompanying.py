@@ -27,8 +27,8 @@ _COLUMNS = (
 LEGEND = {
     "stages": "how many were judged, each from the reference's numbers",
     "error": "of the worst stage, in units of its bound; above 1 is wrong",
-    "apart": "greatest difference of a parameter where the fast version runs on its own; it has no "
-    "bound",
+    "apart": "greatest difference of a parameter or entry where the fast version runs on "
+    "its own; it has no bound",
 }
 
 

@@ -7,6 +7,7 @@ beyond the grid belongs to its outermost cells.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ ENTRIES = 10**7  # of a table, at most
 # velocities have no bounds
 RECIPES: dict[str, tuple[str, ...]] = {
     "CliffWalking": ("steps=40000", "learning_rate=0.5"),
-    "Taxi": ("steps=150000", "learning_rate=0.5"),
+    "Taxi": ("learning_rate=0.5",),
     "CartPole": ("steps=150000", "cells=3,3,8,8", "low=-2.4,-3,-0.21,-3", "high=2.4,3,0.21,3"),
 }
 
@@ -42,7 +43,7 @@ class Table(Problem):
     first: int
     edges: tuple[tuple[float, ...], ...]
 
-    @property
+    @cached_property
     def grid(self) -> Float[np.ndarray, "D E"]:
         """Return the edges as an array."""
         return np.array(self.edges, dtype=np.float64)
@@ -94,7 +95,7 @@ def table_of(name: str, settings: Tabular) -> Table:
         if states * int(done.n) > ENTRIES:
             raise ValueError(
                 f"environment {name}: its table would have {states} rows of {done.n}, wanted at "
-                f"most {ENTRIES} entries; --set cells=N with a smaller N."
+                f"most {ENTRIES} entries."
             )
         inputs = max(1, len(edges))
         limit = limit_of(name, env)
@@ -122,9 +123,20 @@ def _grid(name: str, seen: Box, settings: Tabular) -> tuple[tuple[float, ...], .
             f"{len(cells)}; wanted one for each, or one for all."
         )
     most = max(cells)
+    if not 1 < most**width <= ENTRIES:
+        raise ValueError(
+            f"environment {name}: its table would have {most}^{width} rows, wanted more than one "
+            f"and at most {ENTRIES} entries; --set cells=N with another N."
+        )
     edges = []
     for one, other, count in zip(low, high, cells, strict=True):
-        inner = np.linspace(one, other, count + 1)[1:-1].astype(settings.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            inner = np.linspace(one, other, count + 1)[1:-1].astype(settings.dtype)
+        if not np.isfinite(inner).all():
+            raise ValueError(
+                f"environment {name}: from {one} to {other} is too far for {settings.dtype}; set "
+                "low and high."
+            )
         # all rows of an array are of one length: what is missing is never reached
         edges.append((*inner.tolist(), *[np.inf] * (most - count)))
     return tuple(edges)
