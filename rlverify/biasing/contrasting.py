@@ -20,7 +20,7 @@ _COLUMNS = (
 LEGEND = {
     "fixed point": "how far it is from Q or V of the policy; - where there is none",
     "‖M‖": "how much closer two tables come, at worst, if recordings never end; of H: with H steps",
-    "bias": "of a target from the critic after H steps; 0 is for the exact critic alone",
+    "bias": "of a target from the critic after H steps: what is left of its error, and more",
     "variance": "of such a target, given the state and, for Q, the action it begins with",
     "endless": "that variance if recordings never end; inf where the series of squares diverges",
     "E Π, Var Π": "product of the coefficients up to the last of H steps, without γ",

@@ -10,22 +10,30 @@ step, of terms no larger than the product of ratios before them allows.
 """
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from rlverify.biasing.correction import Comparison, Measured
 from rlverify.biasing.measurement import ROUNDINGS, UNITS
-from rlverify.calling import CallError, Candidate, in_process
-from rlverify.calling.isolation import isolated
-from rlverify.contract import Case
+from rlverify.calling import CallError, Candidate, Here, planned
+from rlverify.calling.isolation import Elsewhere
+from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.correction import Correction, OffPolicy, Operator
 from rlverify.enumeration import Trajectories, enumerate_trajectories
 from rlverify.tabular_envs.finite_mdp import FiniteMDP
 
-# whose arguments the function may have, by the table that it learns
-CALLED_AS = {"retrace": "Q", "tree_backup": "Q", "vtrace": "V"}
+# whose arguments the function may have: a contract, what of it may be lacking, the table it learns
+LEVELS = ("rho_bar", "c_bar", "rho_bar_advantage")
+FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("retrace", (), "Q"),
+    ("tree_backup", (), "Q"),
+    ("vtrace", (), "V"),
+    ("vtrace", ("rho_bar_advantage",), "V"),
+    ("vtrace", LEVELS, "V"),
+)
 OUTPUT = {"Q": "returns", "V": "value_targets"}
 COLUMNS = 20_000  # of a call
 
@@ -47,7 +55,9 @@ def recordings(where: OffPolicy, steps: int) -> Trajectories:
         begins = np.eye(mdp.states)[state]
         alike = FiniteMDP(mdp.transition, mdp.reward, mdp.terminal, begins, mdp.name)
         found.append(
-            enumerate_trajectories(alike, where.policy, horizon=steps, behaviour=where.behaviour)
+            enumerate_trajectories(
+                alike, where.policy, horizon=steps, behaviour=where.behaviour, limit=COLUMNS * steps
+            )
         )
     names = list(Trajectories.__dataclass_fields__)
     together = [np.concatenate([getattr(each, name) for each in found], axis=-1) for name in names]
@@ -64,9 +74,21 @@ def averages(where: OffPolicy, every: Trajectories, table: str) -> np.ndarray:
     return np.asarray(pairs * (chances / where.behaviour[first, taken]))
 
 
+def form(name: str, lacking: tuple[str, ...]) -> Contract:
+    """Return a contract without some of its arguments, and then without what needs them."""
+    contract = find(name)
+    if not lacking:
+        return contract
+    good = contract.good
+    left = tuple(item for item in contract.arguments if item.name not in lacking)
+    kept = None if good is None else Case({item.name: good[item.name] for item in left})
+    return replace(contract, arguments=left, outputs=contract.outputs[:1], good=kept)
+
+
 def case_of(
-    report: Comparison, where: OffPolicy, every: Trajectories, name: str, critic: np.ndarray
-) -> Case:
+    report: Comparison, where: OffPolicy, every: Trajectories, contract: Contract,
+    critic: np.ndarray,
+) -> Case:  # fmt: skip
     """Return the recording of all trajectories, with a critic, as a contract has it."""
     entered, left = every.states[1:], every.states[:-1]
     shape = every.mask.shape
@@ -77,32 +99,42 @@ def case_of(
         "rho_bar": float(report.rho_bar), "c_bar": float(report.c_bar),
         "rho_bar_advantage": float(report.rho_bar),
     }  # fmt: skip
-    if CALLED_AS[name] == "Q":
+    names = {item.name for item in contract.arguments}
+    if "q_taken" in names:
         table = critic.reshape(where.policy.shape)
         worth = (where.policy * table).sum(axis=1)
         known |= {"q_taken": table[left, every.actions], "next_state_values": worth[entered]}
     else:
         known |= {"values": critic[left], "next_values": critic[entered]}
-    arguments = {item.name: known[item.name] for item in find(name).arguments}
-    return Case(arguments, label=f"{shape[1]} trajectories of {shape[0]} steps")
+    return Case(
+        {name: known[name] for name in names}, label=f"{shape[1]} trajectories of {shape[0]} steps"
+    )
 
 
-def _candidate(function: Any, **calling: Any) -> tuple[Candidate, str]:
-    """Return the function as the first contract has it whose arguments are its own."""
-    limits = {key: calling.pop(key) for key in ("time_limit", "memory_limit") if key in calling}
+def _candidate(
+    engine: Any, call: str | None, arrays: str | None
+) -> tuple[Candidate, Contract, str]:
+    """Return the function as the first form has it whose arguments are its own."""
     refusals = []
-    for name in CALLED_AS:
+    for name, lacking, table in FORMS:
+        contract = form(name, lacking)
         try:
-            if isinstance(function, str):
-                return isolated(function, find(name), **calling, **limits), name
-            return in_process(function, find(name), **calling), name
+            return planned(engine, contract, call, arrays, None), contract, table
         except CallError as refusal:
-            refusals.append(f"as {name}: {refusal}")
-    raise CallError("\n".join(refusals))
+            refusals.append(str(refusal))
+    # the form that leaves the least to be guessed
+    raise CallError(min(refusals, key=lambda told: told.count(": ")))
 
 
 def extracted(
-    report: Comparison, brought: tuple[Correction, ...], function: Any, **calling: Any
+    report: Comparison,
+    brought: tuple[Correction, ...],
+    function: Any,
+    *,
+    call: str | None = None,
+    arrays: str | None = None,
+    time_limit: float = 10.0,
+    memory_limit: int | None = 4 * 2**30,
 ) -> tuple[Measured | None, str]:
     """Return what was found out about a function, or why nothing was.
 
@@ -119,20 +151,23 @@ def extracted(
             f"horizon came as {report.steps}, which makes {every.probabilities.size} "
             f"trajectories, wanted at most {COLUMNS}; pass a shorter horizon."
         )
-    candidate, name = _candidate(function, **calling)
+    engine: Any = (
+        Elsewhere(function, time_limit, memory_limit) if isinstance(function, str)
+        else Here(function)
+    )  # fmt: skip
     try:
-        return _extracted(report, where, brought, every, candidate, name), ""
+        candidate, contract, table = _candidate(engine, call, arrays)
+        return _extracted(report, where, brought, every, candidate, contract, table), ""
     except Unusable as failure:
-        return None, f"{candidate.name}: {failure}"
+        return None, str(failure)
     finally:
-        candidate.close()
+        engine.close()
 
 
 def _extracted(
     report: Comparison, where: OffPolicy, brought: tuple[Correction, ...],
-    every: Trajectories, candidate: Candidate, name: str,
+    every: Trajectories, candidate: Candidate, contract: Contract, table: str,
 ) -> Measured:  # fmt: skip
-    table = CALLED_AS[name]
     average = averages(where, every, table)
     truth = (where.action_values if table == "Q" else where.values).ravel()
     critic = report.critics[table].astype(np.float64).ravel()
@@ -141,14 +176,16 @@ def _extracted(
     if table == "V":
         with contextlib.suppress(ValueError):  # the policies have no action in common somewhere
             asked.append(_clipped_values(report, where))
-    given = [case_of(report, where, every, name, np.asarray(item)) for item in asked]
+    given = [case_of(report, where, every, contract, np.asarray(item)) for item in asked]
     results = candidate.run([candidate.project(case) for case in given], dtype)
     targets = []
     for result in results:
-        if result.failure is not None or result.outputs is None:
-            raise Unusable(result.failure.sentence if result.failure else "returned nothing")
+        if result.outputs is None:
+            told = result.failure.sentence if result.failure else "returned nothing"
+            raise Unusable(f"{candidate.name}: {told.removeprefix(f'{candidate.name}: ')}")
         if OUTPUT[table] not in result.outputs:
-            raise Unusable(f"returned {', '.join(result.outputs)}, wanted {OUTPUT[table]}")
+            found = ", ".join(result.outputs)
+            raise Unusable(f"{candidate.name}: returned {found}, wanted {OUTPUT[table]}")
         targets.append(result.outputs[OUTPUT[table]][0])
     means = [average @ row for row in targets]
     operator = Operator(np.array(means[1 : size + 1]).T - means[0][:, None], means[0])
@@ -161,7 +198,9 @@ def _extracted(
         key for key, i in kept if bool((abs(means[i] - asked[i]) <= reach[i] + reach[0]).all())
     )
     fixed = operator.fixed_point
-    notes = candidate.notes
+    # what it does to its arguments is no matter of numbers
+    misuse = next((item.failure.sentence for item in results if item.failure), "")
+    notes = candidate.notes + ((misuse,) if misuse else ())
     straight = abs(operator(truth) - means[size + 1])
     if (straight > size * (reach[size + 1] + basis)).any():
         notes += ("it is not affine in its critic: its factor is that of the first steps",)
@@ -208,8 +247,10 @@ def _mistakes(brought: tuple[Correction, ...]) -> list[tuple[str, Correction]]:
             found += [
                 ("its errors are not weighted with min(ρ̄, ρ)", _but(item, weight=one)),
                 ("it clips with ρ̄ and c̄ exchanged", _but(item, **swapped)),
-                ("it trusts the next action, not its own", _but(item, carried=one,
-                                                                 trust=item.carried)),
+                ("it trusts the next action, not its own",
+                 _but(item, carried=one, trust=item.carried)),
+                ("Retrace's sum with errors of V: none has the ratio of its own action",
+                 _but(item, carried=one, trust=item.carried, weight=one)),
             ]  # fmt: skip
         elif item.errors == "Q" and item.name not in ("one-step", "doubled-ratio"):
             one = 1 + 0 * item.trust
