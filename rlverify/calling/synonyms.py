@@ -55,6 +55,9 @@ SYNONYMS: dict[str, str] = {
     "next_observations",
     "step_size": "lr alpha learning_rate stepsize eta",
     "observations": "obs observation state states x",
+    "next_observations": "next_obs new_obs obs_next obs2 next_state next_states s2 s_next",
+    "picks": "indices idx idxs inds index indexes batch_inds batch_idx sample_indices",
+    "rows": "capacity buffer_size max_size maxlen size",
     "edges": "bins bin_edges boundaries thresholds",
     "estimator": "kl_estimator kl_type",
     "next_values": "next_vals values_next v_next vs_next next_vs next_state_value "
@@ -74,7 +77,7 @@ SYNONYMS: dict[str, str] = {
     "non_terminals not_done_mask undone undones continues conts continuations continue_flags",
     "not_terminated": "not_terminal not_terminals not_terminateds",
     "discounts": "discount_t discounts_t pcont pconts",
-    "gamma": "discount_factor discount_rate discounting gam",
+    "gamma": "discount_factor discount_rate discounting gam cumulative_gamma cumulative_gammas gammas",
     "lam": "lambda lmbda lambd lbd lamb gae_lambda gae_lam lambda_gae lam_gae gae_lmbda "
     "td_lambda trace_decay gae_tau tau",
     "n": "n_steps nsteps n_step nstep multi_step",
