@@ -95,7 +95,9 @@ def _unsure(parameter: Parameter | None, source: str) -> bool:
     """Whether nothing says if a parameter takes a discount a step, or None for a mask or δ."""
     if parameter is None:
         return False
-    return (parameter.takes_none if source in ("mask", "legal", "huber") else parameter.takes_array) is None
+    return (
+        parameter.takes_none if source in ("mask", "legal", "huber") else parameter.takes_array
+    ) is None
 
 
 def bound(signature: Signature, declaration: Declaration) -> tuple[Given, ...]:

@@ -77,7 +77,8 @@ SYNONYMS: dict[str, str] = {
     "non_terminals not_done_mask undone undones continues conts continuations continue_flags",
     "not_terminated": "not_terminal not_terminals not_terminateds",
     "discounts": "discount_t discounts_t pcont pconts",
-    "gamma": "discount_factor discount_rate discounting gam cumulative_gamma cumulative_gammas gammas",
+    "gamma": "discount_factor discount_rate discounting gam gammas cumulative_gamma "
+    "cumulative_gammas",
     "lam": "lambda lmbda lambd lbd lamb gae_lambda gae_lam lambda_gae lam_gae gae_lmbda "
     "td_lambda trace_decay gae_tau tau",
     "n": "n_steps nsteps n_step nstep multi_step",

@@ -118,8 +118,6 @@ def jumping(beyond: str) -> str:
     )
 
 
-
-
 def in_pieces(q_taken: Array, targets: Array, mask: Array | None, huber: float | None) -> Array:
     """Put the loss together from two pieces."""
     values, wanted = (x.reshape(-1) if mask is None else x[mask] for x in (q_taken, targets))

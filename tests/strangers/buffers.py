@@ -43,7 +43,9 @@ class NextRow(Ring):
     def following(self, i):
         """Return the rows after, but for the newest."""
         newest = (self.pos - 1) % self.rows
-        return np.where((i == newest)[:, None, None], self.next_obs[i], self.obs[(i + 1) % self.rows])
+        return np.where(
+            (i == newest)[:, None, None], self.next_obs[i], self.obs[(i + 1) % self.rows]
+        )
 
 
 class NextRowButEnds(Ring):
@@ -66,8 +68,12 @@ def read(ring, picks):
     """Return what stands at picks."""
     i, column = ring.places(picks)
     following = ring.following(i)[np.arange(len(i)), column]
-    return ring.obs[i, column], ring.actions[i, column], ring.rewards[i, column], following, (
-        ring.dones[i, column]
+    return (
+        ring.obs[i, column],
+        ring.actions[i, column],
+        ring.rewards[i, column],
+        following,
+        (ring.dones[i, column]),
     )
 
 
@@ -81,18 +87,18 @@ def filled(kind, recording, rows):
 
 
 def both_stored(obs, actions, rewards, next_obs, terminations, picks, rows):
-    """Keep both observations, as Spinning Up and CleanRL"""
+    """Keep both observations, as Spinning Up and CleanRL."""
     return read(filled(Ring, (obs, actions, rewards, next_obs, terminations), rows), picks)
 
 
 def timeouts(obs, actions, rewards, next_obs, dones, truncations, picks, rows):
-    """Store done where it is no time limit, as Stable-Baselines3"""
+    """Store done where it is no time limit, as Stable-Baselines3."""
     ended = dones & ~truncations
     return read(filled(Ring, (obs, actions, rewards, next_obs, ended), rows), picks)
 
 
 def in_lists(obs, actions, rewards, next_obs, terminations, picks, rows):
-    """Keep a deque of transitions, as the tutorial of PyTorch"""
+    """Keep a deque of transitions, as the tutorial of PyTorch."""
     kept = [
         tuple(array[t, b] for array in (obs, actions, rewards, next_obs, terminations))
         for t in range(len(rewards))
@@ -103,7 +109,7 @@ def in_lists(obs, actions, rewards, next_obs, terminations, picks, rows):
 
 
 def one_buffer_each(obs, actions, rewards, next_obs, terminations, picks, rows):
-    """Keep a buffer for each environment, one behind the other, as Tianshou"""
+    """Keep a buffer for each environment, one behind the other, as Tianshou."""
     kept = min(len(rewards), rows)
     arrays = (obs, actions, rewards, next_obs, terminations)
     joined = [np.concatenate(list(array[-kept:].swapaxes(0, 1))) for array in arrays]
@@ -111,12 +117,12 @@ def one_buffer_each(obs, actions, rewards, next_obs, terminations, picks, rows):
 
 
 def next_row(obs, actions, rewards, next_obs, terminations, picks, rows):
-    """Take the next row for the next observation, across resets, as Stable-Baselines3 to save memory"""
+    """Take the next row for the next observation, as Stable-Baselines3 to save memory."""
     return read(filled(NextRow, (obs, actions, rewards, next_obs, terminations), rows), picks)
 
 
 def next_slot(obs, actions, rewards, next_obs, terminations, truncations, picks, rows):
-    """Take the next slot of the ring, at the write pointer too"""
+    """Take the next slot of the ring, at the write pointer too."""
     ring = NextRowButEnds(rows, *obs.shape[1:])
     for t in range(len(rewards)):
         ring.add(obs[t], actions[t], rewards[t], next_obs[t], terminations[t])
@@ -125,18 +131,18 @@ def next_slot(obs, actions, rewards, next_obs, terminations, truncations, picks,
 
 
 def next_slot_always(obs, actions, rewards, next_obs, terminations, picks, rows):
-    """Take the next slot of the ring, across resets and at the write pointer, as LeRobot once did"""
+    """Take the next slot of the ring, whatever stands there, as LeRobot once did."""
     ring = filled(NextRowButEnds, (obs, actions, rewards, next_obs, terminations), rows)
     return read(ring, picks)
 
 
 def time_limit_ends(obs, actions, rewards, next_obs, terminations, truncations, picks, rows):
-    """Store one flag for both"""
+    """Store one flag for both."""
     ended = terminations | truncations
     return read(filled(Ring, (obs, actions, rewards, next_obs, ended), rows), picks)
 
 
 def reward_before(obs, actions, rewards, next_obs, terminations, picks, rows):
-    """Store the reward of the step before"""
+    """Store the reward of the step before."""
     earlier = np.roll(rewards, 1, axis=0)
     return read(filled(Ring, (obs, actions, earlier, next_obs, terminations), rows), picks)

@@ -14,7 +14,7 @@ def from_importance_weights(
     log_rhos, discounts, rewards, values, bootstrap_value, clip_rho_threshold,
     clip_pg_rho_threshold,
 ):  # fmt: skip
-    """Clip the trace at 1, as IMPALA's learner and torchbeast"""
+    """Clip the trace at 1, as IMPALA's learner and torchbeast."""
     rhos = torch.exp(log_rhos)
     clipped_rhos = torch.clamp(rhos, max=clip_rho_threshold)
     cs = torch.clamp(rhos, max=1.0)
@@ -35,7 +35,7 @@ def from_log_probs(
     behaviour_action_log_probs, target_action_log_probs, discounts, rewards, values,
     bootstrap_value, clip_rho_threshold, clip_pg_rho_threshold,
 ):  # fmt: skip
-    """Subtract log-probabilities, then the same, as RLlib"""
+    """Subtract log-probabilities, then the same, as RLlib."""
     log_rhos = target_action_log_probs - behaviour_action_log_probs
     return from_importance_weights(
         log_rhos, discounts, rewards, values, bootstrap_value, clip_rho_threshold,
@@ -47,7 +47,7 @@ def inverted(
     behaviour_action_log_probs, target_action_log_probs, discounts, rewards, values,
     bootstrap_value, clip_rho_threshold, clip_pg_rho_threshold,
 ):  # fmt: skip
-    """Subtract the other way round"""
+    """Subtract the other way round."""
     log_rhos = behaviour_action_log_probs - target_action_log_probs
     return from_importance_weights(
         log_rhos, discounts, rewards, values, bootstrap_value, clip_rho_threshold,
@@ -59,7 +59,7 @@ def last_step_dropped(
     log_rhos, discounts, rewards, values, bootstrap_value, clip_rho_threshold,
     clip_pg_rho_threshold,
 ):  # fmt: skip
-    """Leave the last row's target as its value, as RLlib's vtrace_drop_last_ts"""
+    """Leave the last row's target as its value, as RLlib's vtrace_drop_last_ts."""
     rhos = torch.exp(log_rhos)
     following = torch.cat([values[1:], bootstrap_value.unsqueeze(0)], dim=0)
     deltas = rhos.clamp(max=clip_rho_threshold) * (rewards + discounts * following - values)
@@ -77,7 +77,7 @@ def unclipped_policy_gradient(
     log_rhos, discounts, rewards, values, bootstrap_value, clip_rho_threshold,
     clip_pg_rho_threshold,
 ):  # fmt: skip
-    """Take the ratio as it is in the advantage"""
+    """Take the ratio as it is in the advantage."""
     return from_importance_weights(
         log_rhos, discounts, rewards, values, bootstrap_value, clip_rho_threshold, float("inf")
     )
@@ -87,7 +87,7 @@ def unclipped_policy_gradient(
 
 
 def vtrace(v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_, clip_rho_threshold):
-    """Return the errors alone, as rlax"""
+    """Return the errors alone, as rlax."""
     c_tm1 = np.minimum(1.0, rho_tm1) * lambda_
     clipped_rhos_tm1 = np.minimum(clip_rho_threshold, rho_tm1)
     td_errors = clipped_rhos_tm1 * (r_t + discount_t * v_t - v_tm1)
@@ -101,7 +101,7 @@ def vtrace(v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_, clip_rho_threshold):
 def vtrace_td_error_and_advantage(
     v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_, clip_rho_threshold, clip_pg_rho_threshold
 ):
-    """Mix the next target with the next value, as rlax"""
+    """Mix the next target with the next value, as rlax."""
     errors = vtrace(v_tm1, v_t, r_t, discount_t, rho_tm1, lambda_, clip_rho_threshold)
     targets_tm1 = errors + v_tm1
     q_bootstrap = np.concatenate(
@@ -131,7 +131,7 @@ def _vtrace(rewards, values, next_values, rho, terminated, cut, gamma, trace, de
 
 def both_flags(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam, rho_bar,
                c_bar, rho_bar_advantage):  # fmt: skip
-    """Cut at both flags, and bootstrap at a truncation"""
+    """Cut at both flags, and bootstrap at a truncation."""
     rho = np.exp(log_rhos)
     return _vtrace(rewards, values, next_values, rho, terminated, terminated | truncated, gamma,
                    lam * np.minimum(rho, c_bar), np.minimum(rho, rho_bar),
@@ -140,7 +140,7 @@ def both_flags(rewards, values, next_values, log_rhos, terminated, truncated, ga
 
 def trace_leaks(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam, rho_bar,
                 c_bar, rho_bar_advantage):  # fmt: skip
-    """Carry the trace across a truncation into the episode before"""
+    """Carry the trace across a truncation into the episode before."""
     rho = np.exp(log_rhos)
     trace = lam * np.minimum(rho, c_bar)
     error = np.minimum(rho, rho_bar) * (
@@ -159,7 +159,7 @@ def trace_leaks(rewards, values, next_values, log_rhos, terminated, truncated, g
 
 def target_leaks(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam,
                  rho_bar, c_bar, rho_bar_advantage):  # fmt: skip
-    """Take the target one row below for the next one, across a truncation too"""
+    """Take the target one row below for the next one, across a truncation too."""
     targets, _ = both_flags(rewards, values, next_values, log_rhos, terminated, truncated, gamma,
                             lam, rho_bar, c_bar, rho_bar_advantage)  # fmt: skip
     following = np.where(terminated, 0, np.concatenate([targets[1:], next_values[-1:]]))
@@ -169,7 +169,7 @@ def target_leaks(rewards, values, next_values, log_rhos, terminated, truncated, 
 
 def truncation_ends(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam,
                     rho_bar, c_bar, rho_bar_advantage):  # fmt: skip
-    """Drop the value at a time limit"""
+    """Drop the value at a time limit."""
     done = terminated | truncated
     return both_flags(rewards, values, next_values, log_rhos, done, done, gamma, lam, rho_bar,
                       c_bar, rho_bar_advantage)  # fmt: skip
@@ -177,7 +177,7 @@ def truncation_ends(rewards, values, next_values, log_rhos, terminated, truncate
 
 def coefficient_one_late(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam,
                          rho_bar, c_bar, rho_bar_advantage):  # fmt: skip
-    """Weight what follows with the coefficient of the next step, as Retrace does"""
+    """Weight what follows with the coefficient of the next step, as Retrace does."""
     rho = np.exp(log_rhos)
     later = np.concatenate([rho[1:], rho[-1:]])
     return _vtrace(rewards, values, next_values, rho, terminated, terminated | truncated, gamma,
@@ -187,7 +187,7 @@ def coefficient_one_late(rewards, values, next_values, log_rhos, terminated, tru
 
 def levels_exchanged(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam,
                      rho_bar, c_bar, rho_bar_advantage):  # fmt: skip
-    """Clip errors at c̄ and traces at ρ̄"""
+    """Clip errors at c̄ and traces at ρ̄."""
     return both_flags(rewards, values, next_values, log_rhos, terminated, truncated, gamma, lam,
                       c_bar, rho_bar, rho_bar_advantage)  # fmt: skip
 
@@ -206,7 +206,7 @@ def general_off_policy_returns_from_q_and_v(q_t, v_t, r_t, discount_t, c_t):
 
 
 def of_rlax(rewards, q_taken, next_state_values, log_ratios, terminated, gamma, lam):
-    """Shift values and coefficients by a row, as a caller of rlax does"""
+    """Shift values and coefficients by a row, as a caller of rlax does."""
     trust = lam * np.minimum(1, np.exp(log_ratios))
     return general_off_policy_returns_from_q_and_v(
         q_taken[1:], next_state_values, rewards, gamma * (1 - terminated), trust[1:]
@@ -214,7 +214,7 @@ def of_rlax(rewards, q_taken, next_state_values, log_ratios, terminated, gamma, 
 
 
 def of_rlax_unshifted(rewards, q_taken, next_state_values, log_ratios, terminated, gamma, lam):
-    """Forget to shift the coefficients"""
+    """Forget to shift the coefficients."""
     trust = lam * np.minimum(1, np.exp(log_ratios))
     return general_off_policy_returns_from_q_and_v(
         q_taken[1:], next_state_values, rewards, gamma * (1 - terminated), trust[:-1]
@@ -222,7 +222,7 @@ def of_rlax_unshifted(rewards, q_taken, next_state_values, log_ratios, terminate
 
 
 def q_retrace(R, D, q_i, v, rho_i, gamma):
-    """Return targets as baselines' ACER, where `v` is V of T + 1 states"""
+    """Return targets as baselines' ACER, where `v` is V of T + 1 states."""
     rho_bar = np.minimum(1.0, rho_i)
     qret, qrets = v[-1], []
     for i in range(len(R) - 1, -1, -1):
@@ -233,14 +233,14 @@ def q_retrace(R, D, q_i, v, rho_i, gamma):
 
 
 def of_acer(rewards, q_taken, next_state_values, ratios, dones, gamma):
-    """Carry the target itself, its first value unread, as ACER"""
+    """Carry the target itself, its first value unread, as ACER."""
     states = np.concatenate([next_state_values[:1], next_state_values])
     return q_retrace(rewards, dones, q_taken, states, ratios, gamma)
 
 
 def errors_weighted(rewards, q_taken, next_state_values, log_ratios, terminated, truncated, gamma,
                     lam):  # fmt: skip
-    """Weight each error with the coefficient of its own step"""
+    """Weight each error with the coefficient of its own step."""
     trust = lam * np.minimum(1, np.exp(log_ratios))
     cut = terminated | truncated
     errors = rewards + gamma * np.where(terminated, 0, next_state_values) - q_taken
@@ -254,7 +254,7 @@ def errors_weighted(rewards, q_taken, next_state_values, log_ratios, terminated,
 
 def retrace_leaks(rewards, q_taken, next_state_values, log_ratios, terminated, truncated, gamma,
                   lam):  # fmt: skip
-    """Stop at terminations alone"""
+    """Stop at terminations alone."""
     trust = lam * np.minimum(1, np.exp(log_ratios))
     errors = rewards + gamma * np.where(terminated, 0, next_state_values) - q_taken
     targets, correction = np.empty_like(rewards), np.zeros_like(rewards[0])
@@ -267,7 +267,7 @@ def retrace_leaks(rewards, q_taken, next_state_values, log_ratios, terminated, t
 
 def unclipped_retrace(rewards, q_taken, next_state_values, log_ratios, terminated, truncated,
                       gamma, lam):  # fmt: skip
-    """Forget the minimum: importance sampling"""
+    """Forget the minimum: importance sampling."""
     trust = lam * np.exp(log_ratios)
     errors = rewards + gamma * np.where(terminated, 0, next_state_values) - q_taken
     cut = terminated | truncated
@@ -284,7 +284,7 @@ def unclipped_retrace(rewards, q_taken, next_state_values, log_ratios, terminate
 
 def backward_view(states, rewards, next_states, terminations, truncations, v0, gamma, lambda_,
                   alpha, online, trace_type):  # fmt: skip
-    """Keep a trace for every state, column by column, as tutorials on TD(λ)"""
+    """Keep a trace for every state, column by column, as tutorials on TD(λ)."""
     tables = np.repeat(v0[:, None], rewards.shape[1], axis=1)
     for b in range(rewards.shape[1]):
         known, trace = tables[:, b].copy(), np.zeros_like(v0)
@@ -304,7 +304,7 @@ def backward_view(states, rewards, next_states, terminations, truncations, v0, g
 
 def trace_kept(states, rewards, next_states, terminations, truncations, v0, gamma, lambda_, alpha,
                online, trace_type):  # fmt: skip
-    """Carry the trace into the next episode after a truncation"""
+    """Carry the trace into the next episode after a truncation."""
     tables = np.repeat(v0[:, None], rewards.shape[1], axis=1)
     for b in range(rewards.shape[1]):
         known, trace = tables[:, b].copy(), np.zeros_like(v0)
