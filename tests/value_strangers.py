@@ -1,4 +1,4 @@
-"""How strangers write targets, their losses, traces and replay, and what `check` makes of it.
+"""How strangers plan, write targets, losses, traces and replay, and what `check` makes of it.
 
 Rows as in `update_strangers`.
 """
@@ -6,6 +6,20 @@ Rows as in `update_strangers`.
 from update_strangers import rows_of
 
 ROWS = [
+    *rows_of("planners", "value_iteration", {
+        "value_iteration": "right",
+        "value_iteration_by_change": "WRONG(P4a | P4b)",
+    }),
+    *rows_of("planners", "policy_evaluation", {
+        "evaluation_in_place": "right",
+        "evaluation_without_ends": "WRONG(P1)",
+    }),
+    *rows_of("planners", "policy_iteration", {"policy_iteration": "right"}),
+    *rows_of("planners", "visitation", {
+        "discounted_occupancy": "CONVENTION(visitation=normalised)",
+        "occupancy_backwards": "WRONG(P10)",
+    }),
+    *rows_of("planners", "greedy_policy", {"greedy_one_hot": "CONVENTION(ties=first)"}),
     *rows_of("q_targets", "q_learning_target", {
         "train": "right",
         "td_target": "right",

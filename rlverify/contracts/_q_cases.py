@@ -58,7 +58,7 @@ def transitions(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
     rewards, *values = distinct(rng, (count,), shape, shape)
     if draw(st.integers(0, 3)) == 0:  # where nothing is worth more than 0, a 0 is seen
         values = [-np.abs(array) for array in values]
-    ended = rng.random(count) < draw(st.sampled_from((0.0, 0.3, 0.5, 0.5, 0.5, 1.0)))
+    ended = rng.random(count) < draw(st.sampled_from((0.0, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0)))
     kind = draw(st.sampled_from(("none", "full", "some", "some")))
     legal = _legal(kind, ended, actions, rng) if "legal" in names else None
     named = dict(zip((n for n in names if n in VALUES), values, strict=False))
@@ -73,7 +73,7 @@ def transitions(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
         finite = garbage if np.isfinite(garbage) else 2.0**15
         there = np.where(ended[:, None], finite, garbage)
         named = {name: np.where(read, array, there) for name, array in named.items()}
-    gamma: Any = draw(st.sampled_from((*DISCOUNTS, 0.5, 0.9, *["per step"] * 10)))
+    gamma: Any = draw(st.sampled_from((*DISCOUNTS, 0.5, 0.9, *["per step"] * 12)))
     if gamma == "per step":
         gamma = rng.integers(0, 9, count) / 8
     everything = {
