@@ -1,7 +1,8 @@
 """What is made of strangers' functions: `python tests/strangers_table.py`.
 
-Judges every row of `update_strangers.py` and writes docs/strangers.md; `--check` writes nothing.
-`test_strangers_updates.py` judges the rows one by one, and fails where the page is stale.
+Judges every row of `update_strangers.py` and `value_strangers.py` and writes docs/strangers.md;
+`--check` writes nothing. `test_strangers_updates.py` and `test_strangers_values.py` judge the rows
+one by one, and fail where the page is stale.
 """
 
 import inspect
@@ -9,8 +10,11 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from update_strangers import BUDGET, ROWS
+from update_strangers import BUDGET
+from update_strangers import ROWS as UPDATES
+from value_strangers import ROWS as VALUES
 
+ROWS = [*VALUES, *UPDATES]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "strangers.md"
 COMMAND = "python tests/strangers_table.py"
 
@@ -25,7 +29,8 @@ where it is declared. `rlverify explain NAME` says what the ids mean, and where 
 
 What looks wrong and is not, is right here: the ratio of negated log-probabilities
 (`from_negated`), the bound by the sign of the advantage (`edge_by_sign`), the clamp on one side
-(`one_sided`), Welford's one sample after another. WRONG without an id means that no known mistake
+(`one_sided`), Welford's one sample after another, and what follows an end multiplied by 0, as long
+as it is a finite number (`train`). WRONG without an id means that no known mistake
 explains it; the sentence of the verdict says what is broken. `svd` is one that is not a mistake:
 its weights are orthogonal, but another function of the same normals, so only its laws tell."""
 

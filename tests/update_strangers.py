@@ -35,7 +35,8 @@ class Row(NamedTuple):
         return "right" if verdict.grade in ("EXACT", "TIGHT", "BOUND") else verdict.title
 
 
-def _rows(module, contract, verdicts, calls=None):
+def rows_of(module, contract, verdicts, calls=None):
+    """Return rows of the functions of a module that are held to one contract."""
     return [
         Row(f"{module}:{name}", contract, verdict, (calls or {}).get(name))
         for name, verdict in verdicts.items()
@@ -43,7 +44,7 @@ def _rows(module, contract, verdicts, calls=None):
 
 
 ROWS = [
-    *_rows("surrogates", "ppo_clip_loss", {
+    *rows_of("surrogates", "ppo_clip_loss", {
         "two_losses": "right",
         "smaller_objective": "right",
         "edge_by_sign": "right",
@@ -71,7 +72,7 @@ ROWS = [
         "multiplied": "WRONG(K6)",
         "detached": "WRONG",
     }, {"padded": "padded(log_probs, old_log_probs, advantages, not_mask, clip_range)"}),
-    *_rows("critics", "clipped_value_loss", {
+    *rows_of("critics", "clipped_value_loss", {
         "half_of_the_larger": "right",
         "through_zero": "right",
         "half_plain": "right",
@@ -89,7 +90,7 @@ ROWS = [
         "reversed_bounds": "WRONG",
         "unreduced": "WRONG",
     }),
-    *_rows("divergences", "approximate_kl", {
+    *rows_of("divergences", "approximate_kl", {
         "k1_of_old": "right",
         "k1_of_ratio": "right",
         "k1_masked": "right",
@@ -107,7 +108,7 @@ ROWS = [
         "divided_by_all": "WRONG(E13)",
         "multiplied": "WRONG(K6)",
     }),
-    *_rows("standardisers", "normalize_advantages", {
+    *rows_of("standardisers", "normalize_advantages", {
         "torch_std": "right",
         "numpy_std": "right",
         "with_knobs": "right",
@@ -124,11 +125,11 @@ ROWS = [
         "squares_less_mean_square": "WRONG(J5)",
         "multiplied": "WRONG(K6b)",
     }),
-    *_rows("policies", "gaussian_kl", {
+    *rows_of("policies", "gaussian_kl", {
         "kl_of_log_variances": "CONVENTION(evaluation=textbook)",
         "kl_with_a_parenthesis_too_few": "WRONG(F4)",
     }),
-    *_rows("moments", "running_moments_update", {
+    *rows_of("moments", "running_moments_update", {
         "RunningMeanStd": "right",
         "TorchMoments": "right",
         "Welford": "right",
@@ -140,20 +141,20 @@ ROWS = [
         "MeanForVariance": "WRONG(J6)",
         "NoDistance": "WRONG(J15)",
     }),
-    *_rows("moments", "running_moments_merge", {"from_moments": "right"}),
-    *_rows("moments", "running_moments_normalize", {
+    *rows_of("moments", "running_moments_merge", {"from_moments": "right"}),
+    *rows_of("moments", "running_moments_normalize", {
         "normalized": "right",
         "normalized_beside": "CONVENTION(eps=added-to-the-deviation)",
         "normalized_without_epsilon": "WRONG(E10)",
         "normalized_by_itself": "WRONG(J10)",
         "normalized_by_variance": "WRONG(J16)",
     }),
-    *_rows("moments", "scale_rewards", {
+    *rows_of("moments", "scale_rewards", {
         "reward_scaling": "right",
         "reward_scaling_endless": "WRONG(J7a)",
         "reward_scaling_early": "WRONG(J7b)",
     }),
-    *_rows("optimisers", "adam", {
+    *rows_of("optimisers", "adam", {
         "adam": "right",
         "torchs_adam": "right",
         "mpi_adam": "CONVENTION(epsilon=uncorrected)",
@@ -163,7 +164,7 @@ ROWS = [
         "adam_uncorrected": "WRONG(O10c)",
         "adam_without_root": "WRONG(O11)",
     }),
-    *_rows("optimisers", "rmsprop", {
+    *rows_of("optimisers", "rmsprop", {
         "rmsprop": "right",
         "rmsprop_tf_like": "right",
         "rmsprop_either": "right",
@@ -171,7 +172,7 @@ ROWS = [
         "rmsprop_deaf_inside": "WRONG(L5b)",
         "rmsprop_without_root": "WRONG(O11)",
     }),
-    *_rows("optimisers", "clip_grad_norm", {
+    *rows_of("optimisers", "clip_grad_norm", {
         "global_norm": "right",
         "torchs_clipping": "CONVENTION(epsilon=beside-the-norm)",
         "first_alone": "WRONG(E38)",
@@ -180,7 +181,7 @@ ROWS = [
         "always_scaled": "WRONG(O16)",
         "squared_norm": "WRONG(O17)",
     }),
-    *_rows("optimisers", "linear_schedule", {
+    *rows_of("optimisers", "linear_schedule", {
         "mixed": "right",
         "progress_remaining": "right",
         "annealed": "CONVENTION(counting=from-one)",
@@ -190,7 +191,7 @@ ROWS = [
         "staircase": "WRONG(E37d)",
         "epsilon_schedule": "WRONG(O1)",
     }),
-    *_rows("optimisers", "orthogonal", {
+    *rows_of("optimisers", "orthogonal", {
         "qr": "right",
         "qr_as_it_comes": "CONVENTION(signs=as-factorised)",
         "qr_reshaped": "WRONG(L7a)",

@@ -4,13 +4,13 @@ A contract's arrays have two axes. A function may want them so, or one column (o
 sequence) at a time, or with the axes exchanged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rlverify.contract import Case, Contract
+from rlverify.contract import Argument, Case, Contract
 
 # by the axes of the contract's arrays: as they are, one by one, exchanged
 _LAYOUTS = {
@@ -27,6 +27,25 @@ def layouts(contract: Contract) -> tuple[str, ...]:
     # results of other axes, such as a loss over all of it, cannot be laid back
     alike = len(axes) == 1 and not contract.axes
     return _LAYOUTS.get(axes.pop() if alike else "", ("as given",))
+
+
+def is_leading(contract: Contract) -> bool:
+    """Return whether every array may have leading axes, and the probe has none."""
+    arrays = [item for item in contract.arguments if item.is_array]
+    case = probe(contract)
+    return all(
+        item.axes.startswith("...") and np.ndim(case[item.name]) == len(item.axes.split()) - 1
+        for item in arrays
+    )
+
+
+def without_leading(arguments: Sequence[Argument], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first of what leading axes hold."""
+    changed = dict(values)
+    for item in arguments:
+        while item.axes.startswith("...") and np.ndim(changed[item.name]) >= len(item.axes.split()):
+            changed[item.name] = changed[item.name][0]
+    return changed
 
 
 def is_flags(value: Any) -> bool:

@@ -22,6 +22,13 @@ BUILT_IN: dict[str, tuple[Any, ...]] = {
     "aggregation": ("token_mean", "sequence_mean", "constant"),
     "scale": ("group", "none", "batch"),
     "activation": ("tanh", "relu"),
+    "huber": (None, 1.0),
+    "shared": (False, True),
+    # as V-trace and Retrace have it; of GAE's there are too many
+    "lam": (1.0,),
+    "rho_bar": (1.0,),
+    "c_bar": (1.0,),
+    "rho_bar_advantage": (1.0,),
     "ddof": (1, 0),
     "eps": (1e-8, 1e-5, 1e-6, 1e-4, 1e-12, 1e-10, 1e-7, 1e-3),
     "eps_inside": (False, True),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rlverify.calling.arrangement import without_leading
 from rlverify.contract import Argument, Case
 
 
@@ -247,6 +248,7 @@ class Expression:
         fixed: arguments whose value the function has built in.
         blurred: arguments that it is given rounded functions of.
         tried: those of `fixed` that nobody declared.
+        single: whether the call takes arrays without leading axes only.
     """
 
     arguments: tuple[Argument, ...]
@@ -256,10 +258,13 @@ class Expression:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     blurred: tuple[str, ...] = ()
     tried: frozenset[str] = frozenset()
+    single: bool = False
 
     def project(self, case: Case) -> Case:
         """Return the nearest case that the call expresses; the same object if it is that case."""
         changed = dict(case.arguments)
+        if self.single:
+            changed = without_leading(self.arguments, changed)
         for item in self.arguments:
             self._project_argument(item, changed)
         self._project_ends(changed)
@@ -390,4 +395,5 @@ class Expression:
             for name in self.blurred
         ]
         found += [f"{name} is one number for all steps" for name in sorted(self.scalars)]
+        found += ["it takes no leading axes: judged without"] * self.single
         return tuple(found)

@@ -95,7 +95,9 @@ def _unsure(parameter: Parameter | None, source: str) -> bool:
     """Whether nothing says if a parameter takes a discount a step, or None for a mask or δ."""
     if parameter is None:
         return False
-    return (parameter.takes_none if source in ("mask", "huber") else parameter.takes_array) is None
+    return (
+        parameter.takes_none if source in ("mask", "legal", "huber") else parameter.takes_array
+    ) is None
 
 
 def bound(signature: Signature, declaration: Declaration) -> tuple[Given, ...]:
@@ -176,6 +178,8 @@ def _expression(
         if kinds.get(name) == "choice":
             if type(value) is not str:
                 raise CallError(f"{where} {name}={value!r} came after 'where', wanted a word.")
+            continue
+        if name == "huber" and value is None:
             continue
         if name not in numbers or type(value) not in (int, float):
             raise CallError(

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rlverify.calling.arrangement import Arrangement, is_flags, layouts, probe
+from rlverify.calling.arrangement import Arrangement, is_flags, is_leading, layouts, probe
 from rlverify.calling.assessment import Assessor
 from rlverify.calling.declaration import CallError
 from rlverify.calling.description import Signature
@@ -23,6 +23,14 @@ from rlverify.calling.invocation import LIBRARIES, Call, Outcome
 from rlverify.calling.planning import Plan
 from rlverify.calling.reading import Reading, read_outputs
 from rlverify.contract import Case, Contract
+
+
+def _equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray] | None) -> bool:
+    """Return whether all arrays are equal, to the bit but for NaN."""
+    return other is not None and all(
+        np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")
+        for name in one
+    )
 
 
 class Engine(Protocol):
@@ -114,11 +122,11 @@ class Trial:
         """Return the plan with what the function turns out to take: γ a step, None for a mask.
 
         A call with it must return arrays of the right shape. On a case whose axes differ in
-        length, code written for one γ does not.
+        length, code written for one γ does not. And None must not be read as a mask that is
+        False everywhere, as `np.where` reads it.
         """
         plan = self.plan
-        arrangement = assessor.arrangement
-        dtype = self.engine.dtypes(arrangement.library)[0]
+        dtype = self.engine.dtypes(assessor.arrangement.library)[0]
         if not assessor.works:  # a call that hangs or dies would do so again
             return plan
         for name in sorted(plan.unsure):
@@ -127,15 +135,46 @@ class Trial:
                 scalars=plan.expression.scalars - {name},
                 whole=plan.expression.whole - {name},
             )
-            tried = replace(plan, expression=expression)
-            case = probe(self.contract)
-            like = case[self.contract.first.name].shape
-            value = None if name in ("mask", "legal", "huber") else np.full(like, 0.5)
-            case = expression.project(case.but(**{name: value}))
-            outcomes = case_outcomes(self.engine, tried, [case], arrangement, dtype)[0]
-            if assessor.result(case, outcomes, dtype).outputs is not None:
-                plan = tried
-        return plan
+            tried, case = replace(plan, expression=expression), probe(self.contract)
+            may_be_none = name in ("mask", "legal", "huber")
+            value = None if may_be_none else np.full(case[self.contract.first.name].shape, 0.5)
+            found = self._answer(tried, case.but(**{name: value}), assessor, dtype)
+            if found is None:
+                continue
+            if isinstance(case[name], np.ndarray) and value is None:
+                false, true = (
+                    self._answer(
+                        tried, case.but(**{name: np.full(case[name].shape, flag)}), assessor, dtype
+                    )
+                    for flag in (False, True)
+                )
+                if _equal(found, false) and not _equal(found, true):
+                    continue
+            plan = tried
+        return plan if self._takes_leading(plan, assessor, dtype) else self._singled(plan)
+
+    def _takes_leading(self, plan: Plan, assessor: Assessor, dtype: str) -> bool:
+        """Return whether arrays may have leading axes, where the contract's may."""
+        if not is_leading(self.contract):
+            return True
+        one = probe(self.contract)
+        arrays = {k: v for k, v in one.arguments.items() if isinstance(v, np.ndarray)}
+        two = one.but(**{name: np.stack([array, array]) for name, array in arrays.items()})
+        alone, both = (self._answer(plan, case, assessor, dtype) for case in (one, two))
+        pairs = {name: np.stack([array, array]) for name, array in (alone or {}).items()}
+        return both is not None and _equal(pairs, both)
+
+    def _singled(self, plan: Plan) -> Plan:
+        """Return the plan for arrays without leading axes."""
+        return replace(plan, expression=replace(plan.expression, single=True))
+
+    def _answer(
+        self, plan: Plan, case: Case, assessor: Assessor, dtype: str
+    ) -> dict[str, np.ndarray] | None:
+        """Return what the function returns on a case under a plan; None where it does not."""
+        case = plan.expression.project(case)
+        outcomes = case_outcomes(self.engine, plan, [case], assessor.arrangement, dtype)[0]
+        return assessor.result(case, outcomes, dtype).outputs
 
     def _untangled(self, case: Case, assessor: Assessor, dtype: str) -> Assessor:
         """Exchange the axes if only that keeps columns apart.

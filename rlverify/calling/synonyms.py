@@ -55,6 +55,15 @@ SYNONYMS: dict[str, str] = {
     "next_observations",
     "step_size": "lr alpha learning_rate stepsize eta",
     "observations": "obs observation state states x",
+    "next_observations": "next_obs new_obs obs_next obs2 next_state next_states s2 s_next",
+    "picks": "indices idx idxs inds index indexes batch_inds batch_idx sample_indices",
+    "rows": "capacity buffer_size max_size maxlen size",
+    "transition": "p transitions transition_matrix transition_probs transition_probabilities probs "
+    "p_sas t_matrix kernel",
+    "reward": "r rewards reward_matrix reward_table r_sas",
+    "terminal": "terminals dones done is_terminal terminated terminations ends",
+    "policy": "pi policies new_policy pi_new",
+    "old_policy": "pi_old old_pi policy_old",
     "edges": "bins bin_edges boundaries thresholds",
     "estimator": "kl_estimator kl_type",
     "next_values": "next_vals values_next v_next vs_next next_vs next_state_value "
@@ -74,7 +83,8 @@ SYNONYMS: dict[str, str] = {
     "non_terminals not_done_mask undone undones continues conts continuations continue_flags",
     "not_terminated": "not_terminal not_terminals not_terminateds",
     "discounts": "discount_t discounts_t pcont pconts",
-    "gamma": "discount_factor discount_rate discounting gam",
+    "gamma": "discount_factor discount_rate discounting gam gammas cumulative_gamma "
+    "cumulative_gammas",
     "lam": "lambda lmbda lambd lbd lamb gae_lambda gae_lam lambda_gae lam_gae gae_lmbda "
     "td_lambda trace_decay gae_tau tau",
     "n": "n_steps nsteps n_step nstep multi_step",
@@ -167,7 +177,8 @@ SYNONYMS: dict[str, str] = {
     "clip": "clip_range clip_value clip_obs clip_reward clipping clip_observations",
     "step": "h eps epsilon delta step_size t iteration update full_step fullstep search_step",
     "steps": "total_steps total duration num_updates",
-    "start": "start_e initial",
+    "start": "start_e initial rho0 mu0 d0 initial_distribution start_distribution "
+    "initial_state_distribution",
     "end": "end_e final",
     "gradients": "gradient grads grad g dw",
     "velocity": "v velocities momentum_buffer buf",
@@ -185,7 +196,8 @@ SYNONYMS: dict[str, str] = {
     "b": "rhs g grad gradient gradients v vec vector loss_grad policy_gradient right",
     "max_iterations": "nsteps n_steps num_steps cg_iters cg_iter cg_iterations cg_steps maxiter "
     "max_iter max_iters n_iters num_iters iters iterations n_iterations max_steps cg_max_steps",
-    "tolerance": "residual_tol tol rtol cg_tol residual_tolerance residual_threshold threshold eps",
+    "tolerance": "residual_tol tol rtol cg_tol residual_tolerance residual_threshold threshold eps "
+    "theta",
     "vector": "v p x vec direction tangent tangents",
     "gradient": "grad g gradients policy_gradient",
     "distribution": "dist dist_type policy policy_type action_distribution",

@@ -50,7 +50,8 @@ ENTRIES = (
     Citation(
         "H21",
         "terminal-value-multiplied-away",
-        "multiplies what follows an end by 0; NaN, which stands there often, stays NaN",
+        "multiplies what follows an end by 0, where no action need be legal: the greatest of no "
+        "values is −∞, and 0 times that is NaN",
         ("anthonytorlucci/rlevo#357", "pytorch/rl@c8676f4a8"),
     ),
     Citation(

@@ -40,7 +40,7 @@ def _legal(kind: str, ended: np.ndarray, actions: int, rng: np.random.Generator)
     shape = (len(ended), actions)
     legal = np.ones(shape, dtype=bool) if kind == "full" else rng.random(shape) < 0.5
     legal[np.arange(len(ended)), rng.integers(0, actions, len(ended))] = True
-    if kind == "some" and rng.random() < 0.5:  # where nothing follows, nothing need be legal
+    if kind == "some" and rng.random() < 0.8:  # where nothing follows, nothing need be legal
         legal[ended] = False
     return legal
 
@@ -49,13 +49,16 @@ def _legal(kind: str, ended: np.ndarray, actions: int, rng: np.random.Generator)
 def transitions(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
     """Draw N transitions with the values of A actions in the state that follows.
 
-    Whatever is not read, after an end or of an illegal action, may be garbage. In cases of the
-    kind `ties` some actions are equally good for `next_q_online`.
+    Whatever is not read, after an end or of an illegal action, may be garbage: a finite number
+    after an end, which many a right program multiplies by 0, and anything at an illegal action.
+    In cases of the kind `ties` some actions are equally good for `next_q_online`.
     """
     count, actions = shape = draw(st.sampled_from(SHAPES))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rewards, *values = distinct(rng, (count,), shape, shape)
-    ended = rng.random(count) < draw(st.sampled_from((0.0, 0.3, 0.5, 0.5, 0.5, 1.0)))
+    if draw(st.integers(0, 3)) == 0:  # where nothing is worth more than 0, a 0 is seen
+        values = [-np.abs(array) for array in values]
+    ended = rng.random(count) < draw(st.sampled_from((0.0, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0)))
     kind = draw(st.sampled_from(("none", "full", "some", "some")))
     legal = _legal(kind, ended, actions, rng) if "legal" in names else None
     named = dict(zip((n for n in names if n in VALUES), values, strict=False))
@@ -67,8 +70,10 @@ def transitions(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
         named["next_probabilities"] = np.stack([_shares(row, rng) for row in read])
     garbage = draw(st.sampled_from((None, *GARBAGE, np.nan)))
     if garbage is not None:
-        named = {name: np.where(read, array, garbage) for name, array in named.items()}
-    gamma: Any = draw(st.sampled_from((*DISCOUNTS, 0.5, 0.9, *["per step"] * 6)))
+        finite = garbage if np.isfinite(garbage) else 2.0**15
+        there = np.where(ended[:, None], finite, garbage)
+        named = {name: np.where(read, array, there) for name, array in named.items()}
+    gamma: Any = draw(st.sampled_from((*DISCOUNTS, 0.5, 0.9, *["per step"] * 12)))
     if gamma == "per step":
         gamma = rng.integers(0, 9, count) / 8
     everything = {
@@ -152,14 +157,13 @@ def spoiled(case: Case, where: np.ndarray, garbage: float) -> Case:
 
 
 def check_terminal(subject: Subject, case: Case) -> Iterable[Claim]:
-    """Where the episode ended the target is the reward, whatever stands in the next state."""
+    """Where the episode ended the target is the reward, whatever number stands in what follows."""
     ended = case["terminated"]
     if not ended.any():
         return
-    for garbage in (2.0**13, np.nan):
-        there = spoiled(case, np.broadcast_to(ended[:, None], legal_of(case).shape), garbage)
-        got, allowed = subject(there)["targets"], subject.bound(there)["targets"]
-        yield Claim(got[ended], case["rewards"][ended], allowed[ended])
+    there = spoiled(case, np.broadcast_to(ended[:, None], legal_of(case).shape), 2.0**13)
+    got, allowed = subject(there)["targets"], subject.bound(there)["targets"]
+    yield Claim(got[ended], case["rewards"][ended], allowed[ended])
 
 
 def check_illegal(subject: Subject, case: Case) -> Iterable[Claim]:

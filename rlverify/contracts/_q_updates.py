@@ -89,9 +89,9 @@ def check_quadratic(subject: Subject, case: Case) -> Iterable[Claim]:
 
 
 def check_linear(subject: Subject, case: Case) -> Iterable[Claim]:
-    """With a δ that all errors exceed the loss is δ times the mean of |e| − δ/2."""
+    """With a δ that all errors but 0 exceed the loss is δ times the mean of |e| − δ/2."""
     edge = Fraction(1, 16)
-    wanted = average([edge * (abs(e) - edge / 2) for e in misses_of(case)])
+    wanted = average([edge * (abs(e) - edge / 2) if e else abs(e) for e in misses_of(case)])
     narrow = case.but(huber=float(edge))
     yield equals_exactly(subject(narrow)["loss"], wanted, subject.bound(narrow)["loss"])
 
@@ -107,7 +107,15 @@ LOSS_TERM = "total = total + clipped * (error - clipped / 2)"
 RESULT = "total / count"
 ERROR = "error = q_taken[i] - targets[i]"
 WHOLE = ("scalar(total / count,", "scalar(2 * total / count,")
-BEYOND = "if huber is None or abs(error) <= huber"
+
+
+def jumping(beyond: str) -> str:
+    """Return ½e² up to δ and something else beyond, that does not meet it: either stands at δ."""
+    return (
+        "square = error * error / 2\n"
+        f"        total = total + (square if huber is None or abs(error) < huber else {beyond} if "
+        f"abs(error) > huber else loosened(square, abs(square - ({beyond})), 0))"
+    )
 
 
 def in_pieces(q_taken: Array, targets: Array, mask: Array | None, huber: float | None) -> Array:
@@ -162,10 +170,8 @@ LOSS_CONTRACT = Contract(
     gradients=("q_taken",),
     handed_over=("targets",),
     known_bugs=(
-        KnownBug("Q4a", LOSS_TERM, f"total = total + (error * error / 2 {BEYOND} else "
-                 "abs(error) - huber / 2)"),
-        KnownBug("Q4b", LOSS_TERM, f"total = total + (error * error / 2 {BEYOND} else "
-                 "huber * abs(error))"),
+        KnownBug("Q4a", LOSS_TERM, jumping("abs(error) - huber / 2")),
+        KnownBug("Q4b", LOSS_TERM, jumping("huber * abs(error)")),
         KnownBug("Q4c", LOSS_TERM, "total = total + (error * error / 2 if huber is None or "
                  "abs(error) > huber else huber * (abs(error) - huber / 2))"),
         KnownBug("Q4d", LOSS_TERM, "total = total + clipped * (error - clipped / 2)",

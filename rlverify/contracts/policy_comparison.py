@@ -155,6 +155,8 @@ GAME = {
 }
 NEW = "chain(transition, terminal, policy).T"
 OLD = "chain(transition, terminal, old_policy).T"
+ADVANTAGES = "_advantages(transition, reward, terminal, old_policy, gamma)"
+OF_THE_NEW = (ADVANTAGES, ADVANTAGES.replace("old_policy", "policy"))
 RESULT = "return _number(_weighted(visits, policy, advantages), policy)"
 NORMALISED = RESULT.replace("_weighted", "(1 - gamma) * _weighted")
 
@@ -202,6 +204,7 @@ DIFFERENCE = Contract(
         KnownBug("P8", RESULT, NORMALISED),
         KnownBug("P10", NEW, NEW.removesuffix(".T")),
         KnownBug("P18", NEW, OLD),
+        KnownBug("P19", *OF_THE_NEW),
         KnownBug("P20", "worth - values[s]", "worth", "_advantages"),
     ),
     equivalents=(Equivalent("backwards", "gains added up backwards", by_objectives),),
@@ -237,6 +240,7 @@ SURROGATE = Contract(
         KnownBug("P8", RESULT, NORMALISED),
         KnownBug("P10", OLD, OLD.removesuffix(".T")),
         KnownBug("P18", OLD, NEW),
+        KnownBug("P19", *OF_THE_NEW),
         KnownBug("P20", "worth - values[s]", "worth", "_advantages"),
     ),
     bad_inputs=refusals("surrogate_objective", NAMES, discounted=True),

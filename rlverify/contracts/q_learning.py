@@ -48,9 +48,14 @@ Array = np.ndarray
 
 
 def check_greatest(subject: Subject, case: Case) -> Iterable[Claim]:
-    """Where one legal action is worth 3 and the others less, the next state is worth 3."""
+    """Where one legal action is worth 3 and the others less, the next state is worth 3.
+
+    So it is with −1: what is illegal is worth nothing, which is not 0.
+    """
     for _, values in one_best(case):
-        yield expects(subject, case.but(next_q_values=values), np.full(len(values), 3.0))
+        for lower in (0.0, 4.0):
+            worse = case.but(next_q_values=values - lower)
+            yield expects(subject, worse, np.full(len(values), 3.0 - lower))
 
 
 def check_picked(subject: Subject, case: Case) -> Iterable[Claim]:
@@ -78,9 +83,8 @@ def check_taken(subject: Subject, case: Case) -> Iterable[Claim]:
 def check_others_unread(subject: Subject, case: Case) -> Iterable[Claim]:
     """The values of actions that were not taken change nothing."""
     taken = np.arange(case["next_q_values"].shape[1]) == case["next_actions"][:, None]
-    for garbage in (2.0**13, np.nan):
-        there = case.but(next_q_values=np.where(taken, case["next_q_values"], garbage))
-        yield from same(subject, there, subject(case), case)
+    there = case.but(next_q_values=np.where(taken, case["next_q_values"], 2.0**13))
+    yield from same(subject, there, subject(case), case)
 
 
 def check_certain(subject: Subject, case: Case) -> Iterable[Claim]:
@@ -104,7 +108,7 @@ ACTIONS = "_legal_actions(next_q_values, legal, n)"
 ALL = "list(range(next_q_values.shape[1]))"
 PICK = f"_greedy(next_q_values[n], {ACTIONS})"
 EVERYTHING = (
-    "max(next_q_values[m, a] for m in range(len(rewards)) if not terminated[m]\n"
+    "max(next_q_values[m, a] for m in range(len(rewards))\n"
     "                            for a in _legal_actions(next_q_values, legal, m))"
 )
 VALUE = "bootstrap = next_q_values[n, best]"
@@ -135,7 +139,7 @@ Q_CONTRACT = Contract(
             "one goes on, one ended, one action is illegal",
             Case(
                 {"rewards": np.array([1.0, 2.0, 3.0]),
-                 "next_q_values": np.array([[2.0, 4.0], [np.nan, np.nan], [np.inf, -6.0]]),
+                 "next_q_values": np.array([[2.0, 4.0], [100.0, 200.0], [np.inf, -6.0]]),
                  "terminated": np.array([False, True, False]),
                  "legal": np.array([[True, True], [False, False], [False, True]]),
                  "gamma": 0.5},
@@ -147,7 +151,6 @@ Q_CONTRACT = Contract(
     laws=(
         *COMMON_LAWS,
         ILLEGAL,
-        RENAMED,
         Law("greatest-value", "the next state is worth its best legal action", check_greatest),
     ),
     gradients=("rewards", "next_q_values", "gamma"),
@@ -157,12 +160,22 @@ Q_CONTRACT = Contract(
         KnownBug(
             "H4b", VALUE,
             "possible = _legal_actions(next_q_values, legal, n)\n"
-            "            bootstrap = max(next_q_values[n, a] * (1 if a in possible else 0)\n"
+            "            bootstrap = max(next_q_values[n, a] if a in possible else 0\n"
             "                            for a in range(next_q_values.shape[1]))",
         ),
         KnownBug(
+            "H4c", VALUE,
+            "possible = _legal_actions(next_q_values, legal, n)\n"
+            "            masked = [next_q_values[n, a] * (1 if a in possible else 0)\n"
+            "                      for a in range(next_q_values.shape[1])]\n"
+            "            bootstrap = masked[_greedy(masked, range(len(masked)))]",
+        ),
+        KnownBug(
             "H21", OPEN, "if legal is None or legal[n].any():",
-            also=((BACKUP, BACKUP.replace("* bootstrap", "* bootstrap * int(not terminated[n])")),),
+            also=(
+                ("bootstrap = 0\n", "bootstrap = -np.inf  # the greatest of nothing\n"),
+                (BACKUP, BACKUP.replace("* bootstrap", "* bootstrap * int(not terminated[n])")),
+            ),
         ),
         KnownBug("Q2", VALUE, f"bootstrap = {EVERYTHING}"),
         KnownBug(
@@ -252,10 +265,6 @@ DOUBLE_CONTRACT = Contract(
                  also=(NO_TIES,)),
         KnownBug("H4a", "actions = _legal_actions(next_q_online, legal, n)",
                  "actions = list(range(next_q_online.shape[1]))"),
-        KnownBug(
-            "H21", OPEN, "if legal is None or legal[n].any():",
-            also=((BACKUP, BACKUP.replace("* bootstrap", "* bootstrap * int(not terminated[n])")),),
-        ),
     ),
     conventions=(FIRST,),
     equivalents=(
@@ -269,7 +278,6 @@ DOUBLE_CONTRACT = Contract(
 
 # --- the action taken ----------------------------------------------------------------------------
 
-SARSA_VALUE = "0 if terminated[n] else next_q_values[n, next_actions[n]]"
 SARSA_CONTRACT = Contract(
     name="sarsa_target",
     topic="q_learning",
@@ -285,7 +293,7 @@ SARSA_CONTRACT = Contract(
             "one goes on, one ended",
             Case(
                 {"rewards": np.array([1.0, 2.0]),
-                 "next_q_values": np.array([[2.0, 4.0], [np.nan, np.nan]]),
+                 "next_q_values": np.array([[2.0, 4.0], [100.0, 200.0]]),
                  "next_actions": np.array([0, 1]),
                  "terminated": np.array([False, True]), "gamma": 0.5},
                 label="worked by hand",
@@ -303,7 +311,6 @@ SARSA_CONTRACT = Contract(
     known_bugs=(
         *backup_bugs("0 if terminated[n] else", ""),
         KnownBug("H3", "next_actions[n]", "next_actions[n - 1]"),
-        KnownBug("H21", SARSA_VALUE, "next_q_values[n, next_actions[n]] * int(not terminated[n])"),
         KnownBug("Q3", "next_q_values[n, next_actions[n]]", "max(next_q_values[n])"),
     ),
     bad_inputs=refusals("sarsa_target", TAKEN),
@@ -330,7 +337,7 @@ EXPECTED_CONTRACT = Contract(
             "one goes on, one ended, one action is illegal",
             Case(
                 {"rewards": np.array([1.0, 2.0]),
-                 "next_q_values": np.array([[2.0, 8.0, np.nan], [np.nan, np.nan, np.nan]]),
+                 "next_q_values": np.array([[2.0, 8.0, np.nan], [100.0, 200.0, 300.0]]),
                  "next_probabilities": np.array([[0.25, 0.75, np.inf], [0.0, 0.0, 0.0]]),
                  "terminated": np.array([False, True]),
                  "legal": np.array([[True, True, False], [True, True, True]]), "gamma": 0.5},
@@ -351,10 +358,6 @@ EXPECTED_CONTRACT = Contract(
         *backup_bugs(OPEN, "if legal is None or legal[n].any():"),
         KnownBug("H3", "next_probabilities[n, a] *", "next_probabilities[n - 1, a] *"),
         KnownBug("H4a", ACTIONS, ALL),
-        KnownBug(
-            "H21", OPEN, "if legal is None or legal[n].any():",
-            also=((BACKUP, BACKUP.replace("* bootstrap", "* bootstrap * int(not terminated[n])")),),
-        ),
         KnownBug("Q3", TERM, "bootstrap = bootstrap + next_q_values[n, a] / "
                  "len(_legal_actions(next_probabilities, legal, n))"),
     ),

@@ -144,6 +144,8 @@ def equal_flags(subject: Subject, case: Case) -> Iterable[Claim]:
 # --- known bugs, equivalents ---------------------------------------------------------------------
 
 NEXT = "read.next_observations[m] = next_observations[t, b]"
+# the slot after the newest row of a ring: the oldest row, or one that was never written
+SLOT = "(observations[steps - kept, b] if kept == rows else 0 * observations[t, b])"
 NEWEST = "shared and t == steps - 1"
 PLACE = "t, b = steps - kept + picks[m] // columns, picks[m] % columns"
 
@@ -216,10 +218,13 @@ CONTRACT = Contract(
         KnownBug("B9", "= terminated[t, b]", "= terminated[t, b] or truncated[t, b]"),
         KnownBug("I1", NEXT, NEXT.replace("= next", "= observations[t + 1, b] if shared and "
                                           "t + 1 < steps else next")),
-        KnownBug("I2a", NEXT, NEXT.replace("= next", f"= observations[steps - kept, b] if {NEWEST} "
-                                           "else next")),
+        KnownBug("I2a", NEXT, NEXT.replace(
+            "= next", f"= {SLOT} if {NEWEST} and not (terminated | truncated)[t, b] else next")),
         KnownBug("I2b", NEXT, NEXT.replace("= next", f"= 0 * observations[t, b] if {NEWEST} and "
                                            "kept < rows else next")),
+        KnownBug("I2c", NEXT, NEXT.replace(
+            "= next", f"= observations[t + 1, b] if shared and t + 1 < steps else {SLOT} if shared "
+            "else next")),
         KnownBug("I9", PLACE, PLACE.replace("steps - kept", "max(steps - kept - 1, 0)")),
         KnownBug("A10", "= rewards[t, b]", "= rewards[t - 1, b]"),
     ),

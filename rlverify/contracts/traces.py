@@ -323,6 +323,9 @@ VTRACE_BUGS = (
              "advantages.reshape(batch, steps).T)"),
 )  # fmt: skip
 
+ERRORS = ("return Vtrace(targets, advantages)", "return Vtrace(targets - values, advantages)")
+MIXED = (FOLLOWING, "bootstrap if cut else (1 - lam) * values[t + 1, b] + lam * targets[t + 1, b]")
+
 VTRACE_CONTRACT = Contract(
     name="vtrace",
     topic="traces",
@@ -348,14 +351,15 @@ VTRACE_CONTRACT = Contract(
     conventions=(
         *CONVENTIONS,
         Convention(
-            "targets", "errors", "the targets minus the values (rlax: vtrace)",
-            edits=(("return Vtrace(targets, advantages)",
-                    "return Vtrace(targets - values, advantages)"),),
+            "targets", "errors", "the targets minus the values (rlax: vtrace)", edits=(ERRORS,),
         ),
         Convention(
             "advantage", "mixed", "advantages mix the next target and the next value with λ (rlax)",
-            edits=((FOLLOWING, "bootstrap if cut else (1 - lam) * values[t + 1, b] + "
-                    "lam * targets[t + 1, b]"),),
+            edits=(MIXED,),
+        ),
+        Convention(
+            "targets", "errors-and-mixed", "the targets minus the values, and advantages that mix "
+            "with λ (rlax: vtrace_td_error_and_advantage)", edits=(MIXED, ERRORS),
         ),
     ),
     equivalents=(
