@@ -8,6 +8,7 @@ the few constants of policy stand here, each with its reason.
 
 import itertools
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -137,13 +138,33 @@ def _boxed(middle: Outputs, widths: Outputs, precision: Precision) -> Truth:
     return Truth(value, allowed, nothing, {name: box / units for name, box in allowed.items()})
 
 
+# one run serves several dtypes: all narrow ones compute at one u, all bounds need float64's
+_RUNS: OrderedDict[tuple[Any, ...], Outputs] = OrderedDict()
+_REMEMBERED = 1000
+_SMALL = 500  # numbers: runs on more take too much room
+
+
 def _tracked_run(
     contract: Contract, case: Case, function: Callable[..., Any] | None, u: float, stored: float
+) -> Outputs:
+    if function is not None or case.size > _SMALL:
+        return _run(contract, case, function or contract.reference, u, stored)
+    key = (contract.name, contract.reference, u, stored if case.blurred else 0.0, case.key())
+    found = _RUNS.get(key)
+    if found is None:
+        found = _RUNS[key] = _run(contract, case, contract.reference, u, stored)
+        if len(_RUNS) > _REMEMBERED:
+            _RUNS.popitem(last=False)
+    return found
+
+
+def _run(
+    contract: Contract, case: Case, function: Callable[..., Any], u: float, stored: float
 ) -> Outputs:
     arguments = lifted(dict(case.arguments), lambda value: Tracked(value, u))
     for name in case.blurred:
         arguments[name] = blurred(case[name], u, stored)
-    found = contract.named((function or contract.reference)(**arguments))
+    found = contract.named(function(**arguments))
     return {name: np.asarray(value, dtype=object) for name, value in found.items()}
 
 

@@ -6,6 +6,7 @@ bounds, makes that mistake.
 """
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,11 @@ def mutant(contract: Contract, bug: KnownBug) -> Callable[..., Any]:
     return edited(contract.reference, bug.edits, bug.helper)
 
 
+# every explanation of a candidate is tried on the same few cases, and so is the next candidate's
+_ANSWERS: OrderedDict[tuple[Any, ...], Truth | None] = OrderedDict()
+_REMEMBERED = 5000
+
+
 class Answers:
     """What a function generic like the reference answers, with bounds; None where it fails."""
 
@@ -49,6 +55,14 @@ class Answers:
 
     def __call__(self, case: Case) -> Truth | None:
         """Return the answer to a case, or None where it raises or has another shape."""
+        key = (self.contract.name, self.function, self.dtype, case.key())
+        if key not in _ANSWERS:
+            _ANSWERS[key] = self._answer(case)
+            if len(_ANSWERS) > _REMEMBERED:
+                _ANSWERS.popitem(last=False)
+        return _ANSWERS[key]
+
+    def _answer(self, case: Case) -> Truth | None:
         try:
             known = truth_of(self.contract, case, PRECISIONS[self.dtype], self.function)
         except Exception:
@@ -309,8 +323,9 @@ def killers(
 ) -> list[str]:
     """Return the checks, other than the comparison with the reference, that catch a function.
 
-    What it returned on the cases is known already. A law counts where it finds a wrong number. That a function raises or returns another shape
-    is found by the checks of behaviour; it would break any law, so it proves none.
+    What it returned on the cases is known already. A law counts where it finds a wrong number.
+    That a function raises or returns another shape is found by the checks of behaviour; it would
+    break any law, so it proves none.
     """
     subject = LawSubject(contract, candidate, "float64", zip(cases, results, strict=True))
     found = [tally.check for tally in check_behaviour(cases, results) if tally.failed]

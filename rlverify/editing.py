@@ -7,6 +7,7 @@ fails loudly.
 import functools
 import inspect
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
@@ -39,8 +40,24 @@ def _executed(function: Callable[..., Any], edits: Edits, extra: dict[str, Any])
     return namespace[function.__name__]
 
 
+# modules as they were, and the functions made from them
+_MODULES: dict[str, dict[str, Any]] = {}
+_EDITED: OrderedDict[tuple[Any, ...], tuple[dict[str, Any], Callable[..., Any]]] = OrderedDict()
+_REMEMBERED = 1000
+
+
+def _surroundings(name: str) -> dict[str, Any]:
+    """Return what a module holds: the same object for as long as it holds the same."""
+    held, known = vars(sys.modules[name]), _MODULES.get(name)
+    if known is None or len(known) != len(held) or any(known.get(k) is not held[k] for k in held):
+        known = _MODULES[name] = dict(held)
+    return known
+
+
 def edited(function: Callable[..., Any], edits: Edits, helper: str = "") -> Callable[..., Any]:
     """Return the function with its source, or that of a helper it calls, edited.
+
+    The same edits give the same function for as long as its module is what it was.
 
     Args:
         function: a function of a module with readable source.
@@ -50,8 +67,16 @@ def edited(function: Callable[..., Any], edits: Edits, helper: str = "") -> Call
     Raises:
         EditError: an edit finds its line not once.
     """
+    module, key = _surroundings(function.__module__), (function, edits, helper)
+    known = _EDITED.get(key)
+    if known is not None and known[0] is module:
+        return known[1]
     if not helper:
-        return _executed(function, edits, {})  # type: ignore[no-any-return]
-    helped = getattr(sys.modules[function.__module__], helper)
-    changed = _executed(helped, edits, {})
-    return _executed(function, (), {helper: changed})  # type: ignore[no-any-return]
+        made = _executed(function, edits, {})
+    else:
+        changed = _executed(module[helper], edits, {})
+        made = _executed(function, (), {helper: changed})
+    _EDITED[key] = module, made
+    if len(_EDITED) > _REMEMBERED:
+        _EDITED.popitem(last=False)
+    return made
