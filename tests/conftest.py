@@ -52,6 +52,7 @@ def _together(name):
     return pytest.mark.xdist_group(name)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Keep what is no test of a contract together by module, as its fixtures are shared."""
     for item in items:
