@@ -27,7 +27,7 @@ verify: $(INSTALLED) ## judge every estimator: reference against fast, drawn inp
 	@.venv/bin/rlverify verify $(ARGS)
 
 test: $(INSTALLED) ## run the tests
-	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
+	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup $(ARGS)
 
 learn: $(INSTALLED) ## see every training loop learn within its budget: some minutes
 	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 8 -m slow $(ARGS)

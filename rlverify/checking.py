@@ -17,7 +17,7 @@ from hypothesis import seed as seeded
 from hypothesis.strategies import SearchStrategy
 
 from rlverify.calling import Candidate, Failure, Result
-from rlverify.comparison import Truth, distance, holds, rounded, truth_of
+from rlverify.comparison import Truth, distance, holds, rounded, truth_of, worst_ratio
 from rlverify.contract import Case, Contract, Law, Outputs
 from rlverify.derivation import check_gradient
 from rlverify.differentiation import gradient_cases
@@ -28,13 +28,21 @@ HARD = ("raised", "hung", "died", "memory", "shape", "type")
 """Kinds of failure after which there are no numbers to judge."""
 
 
+FEW, MANY = 20, 200  # budgets between are served from one set of draws
+
+
 def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:
     """Draw `budget` cases from the contract's strategy.
 
     The same seed draws the same cases as long as the same modules are loaded: Hypothesis
-    tries constants that it finds in the user's own modules.
+    tries constants that it finds in the user's own modules. Up to `MANY` they are picked
+    from all over one set, so that what was found out about a case is not found out again.
     """
-    return list(_drawn(contract.inputs, budget, seed))
+    if not FEW <= budget <= MANY:
+        return list(_drawn(contract.inputs, budget, seed))
+    cases = _drawn(contract.inputs, MANY, seed)
+    count = min(budget, len(cases))
+    return [cases[i * len(cases) // count] for i in range(count)]
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,7 +73,7 @@ _REMEMBERED = 20_000
 
 def truth(contract: Contract, case: Case, dtype: str) -> Truth:
     """Return the reference's answer to a case with its bounds, remembered."""
-    key = (contract.name, id(contract.reference), dtype, case.key())
+    key = (contract.name, contract.reference, dtype, case.key())
     known = _TRUTHS.get(key)
     if known is None:
         known = truth_of(contract, case, PRECISIONS[dtype])
@@ -97,21 +105,33 @@ class _Present(dict[str, np.ndarray]):
 class LawSubject:
     """The candidate as a law sees it: runs cases, knows its bounds, remembers both."""
 
-    def __init__(self, contract: Contract, candidate: Candidate, dtype: str) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        candidate: Candidate,
+        dtype: str,
+        known: Iterable[tuple[Case, Result]] = (),
+    ) -> None:
         self.contract = contract
         self.candidate = candidate
         self.dtype = dtype
-        self.remembered: dict[tuple[Any, ...], Result] = {}
+        # None where the case cannot be expressed
+        self.remembered: dict[tuple[Any, ...], Result | None] = {
+            case.key(): result for case, result in known
+        }
 
     def __call__(self, case: Case) -> Outputs:
         """Run the candidate on a case; raises where it cannot or will not answer."""
-        same = rounded(case, self.dtype).key() == case.key()
-        if not same or not self.candidate.admits(case):
-            raise Inexpressible(case.label)
         key = case.key()
         if key not in self.remembered:
-            self.remembered[key] = self.candidate.run([case], self.dtype)[0]
+            same = rounded(case, self.dtype).key() == key
+            expressible = same and self.candidate.admits(case)
+            self.remembered[key] = (
+                self.candidate.run([case], self.dtype)[0] if expressible else None
+            )
         result = self.remembered[key]
+        if result is None:
+            raise Inexpressible(case.label)
         if result.outputs is None or (result.failure and result.failure.kind in HARD):
             raise Misbehaved(result.failure or Failure("type", "returned no arrays"))
         return _Present(result.outputs)
@@ -130,10 +150,11 @@ def judge_case(
         return Finding(check, case, failure=failure), np.inf
     worst, found = 0.0, None
     for name, array in result.outputs.items():
-        away = distance(array, known.value[name], known.allowed[name])
-        if away.ratio > 1 and (found is None or away.ratio > worst):
+        ratio = worst_ratio(array, known.value[name], known.allowed[name])
+        if ratio > 1 and (found is None or ratio > worst):
+            away = distance(array, known.value[name], known.allowed[name])
             found = Finding(check, case, name, away)
-        worst = max(worst, away.ratio)
+        worst = max(worst, ratio)
     return found, worst
 
 
@@ -176,9 +197,10 @@ def law_on_case(law: Law, subject: LawSubject, case: Case) -> tuple[Finding | No
                 if claim.got.size == 0:
                     continue
                 said = True
-                away = distance(claim.got, claim.wanted, claim.allowed)
-                worst = max(worst, away.ratio)
-                if away.ratio > 1 and found is None:
+                ratio = worst_ratio(claim.got, claim.wanted, claim.allowed)
+                worst = max(worst, ratio)
+                if ratio > 1 and found is None:
+                    away = distance(claim.got, claim.wanted, claim.allowed)
                     found = Finding(f"law: {law.name}", case, distance=away)
     except Inexpressible:
         pass  # what was claimed before still counts
@@ -303,7 +325,7 @@ def run_checks(
             report.tallies += check_gradient(
                 contract, candidate, gradient_cases(contract, projected), dtype
             )
-        subject = LawSubject(contract, candidate, dtype)
+        subject = LawSubject(contract, candidate, dtype, zip(projected, results, strict=True))
         short = [case for case in projected if case.label != "long"][:law_cases]
         for law in contract.laws:
             advance(law.name)

@@ -6,6 +6,7 @@ Nothing in this module knows an estimator.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,12 +81,16 @@ class Case:
 
     def key(self) -> tuple[Any, ...]:
         """Return a hashable fingerprint of the inputs, exact to the bit."""
+        known: tuple[Any, ...] | None = getattr(self, "_key", None)
+        if known is not None:  # asked for again by every law
+            return known
         parts: list[Any] = []
         for name, value in self.arguments.items():
             if isinstance(value, np.ndarray):
                 parts.append((name, value.shape, value.tobytes()))
             else:
                 parts.append((name, value))
+        object.__setattr__(self, "_key", (*parts, self.blurred))
         return (*parts, self.blurred)
 
 
@@ -318,25 +323,14 @@ class Contract:
         """Return the shape that each output has on a case."""
         if not self.axes:
             return dict.fromkeys(self.outputs, case[self.first.name].shape)
-        # an axis may be a number: a matrix of known size stands at each place
-        lengths: dict[str, Any] = {str(number): number for number in range(1, 10)}
+        known: list[tuple[str, tuple[int, ...]]] = []
         for item in self.arguments:
+            value = case[item.name]
             if item.kind == "sizes":
-                sizes = case[item.name]
-                # what an array has bound stays: a policy may have more than its layers'
-                lengths = {"O": sizes[-1], "P": layer_parameters(sizes), **lengths}
-            elif isinstance(case[item.name], np.ndarray) and item.axes:
-                # an argument that broadcasts may be smaller than its axes say
-                with contextlib.suppress(ValueError):
-                    lengths = {**bound_axes(item.axes, case[item.name].shape), **lengths}
-        return {
-            name: tuple(
-                length
-                for axis in axes.split()
-                for length in (lengths[axis] if axis == "..." else (lengths[axis],))
-            )
-            for name, axes in zip(self.outputs, self.axes, strict=True)
-        }
+                known.append(("", tuple(value)))
+            elif item.axes and isinstance(value, np.ndarray):
+                known.append((item.axes, value.shape))
+        return dict(zip(self.outputs, _shapes(self.axes, tuple(known)), strict=True))
 
     def dtype(self, dtype: str) -> str:
         """Return the dtype of the results for inputs of a float dtype."""
@@ -351,3 +345,33 @@ class Contract:
         if len(self.outputs) == 1 and not hasattr(result, "_fields"):
             return {self.outputs[0]: result}
         return {name: getattr(result, name) for name in self.outputs}
+
+
+@functools.lru_cache(maxsize=4096)
+def _shapes(
+    wanted: tuple[str, ...], known: tuple[tuple[str, tuple[int, ...]], ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of outputs with the axes `wanted`.
+
+    Args:
+        wanted: axes of each output.
+        known: axes and shape of each array, and, without axes, the sizes of layers.
+    """
+    # an axis may be a number: a matrix of known size stands at each place
+    lengths: dict[str, Any] = {str(number): number for number in range(1, 10)}
+    for names, shape in known:
+        if not names:
+            # what an array has bound stays: a policy may have more than its layers'
+            lengths = {"O": shape[-1], "P": layer_parameters(shape), **lengths}
+        else:
+            # an argument that broadcasts may be smaller than its axes say
+            with contextlib.suppress(ValueError):
+                lengths = {**bound_axes(names, shape), **lengths}
+    return tuple(
+        tuple(
+            length
+            for axis in names.split()
+            for length in (lengths[axis] if axis == "..." else (lengths[axis],))
+        )
+        for names in wanted
+    )

@@ -2,13 +2,12 @@
 
 A known bug is an edit of the reference's own source. The edited function is run on the same
 inputs; a candidate that agrees with it everywhere, within the edited function's own rounding
-bounds, makes that mistake. An edit whose line is gone fails loudly.
+bounds, makes that mistake.
 """
 
-import inspect
 import itertools
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,59 +26,23 @@ from rlverify.checking import (
 from rlverify.citations import Citation, citation
 from rlverify.comparison import Truth, agrees, truth_of
 from rlverify.contract import Case, Contract, Convention, KnownBug
+from rlverify.editing import EditError, edited
 from rlverify.rounding import PRECISIONS
 from rlverify.twinning import Canonical
 
-Edits = tuple[tuple[str, str], ...]
 Nearest = Callable[[Case], Case] | None
 
 LEAST_VISIBLE = 0.10  # a known bug that fewer draws show is too easily missed
 
 
-class EditError(LookupError):
-    """An edit does not fit the source of the reference any more."""
-
-
-def _source(function: Callable[..., Any], edits: Edits) -> str:
-    source = inspect.getsource(function)
-    for right, wrong in edits:
-        if source.count(right) != 1:
-            raise EditError(
-                f"{function.__name__}: the edit of {right!r} finds it {source.count(right)} times, "
-                "wanted once; the reference has changed, so the known bug must change too."
-            )
-        source = source.replace(right, wrong)
-    return source
-
-
-def _executed(function: Callable[..., Any], source: str, extra: dict[str, Any]) -> Any:
-    module = sys.modules[function.__module__]
-    namespace = {**vars(module), **extra}
-    exec(compile(source, f"<edited {function.__name__}>", "exec"), namespace)
-    return namespace[function.__name__]
-
-
-def edited(function: Callable[..., Any], edits: Edits, helper: str = "") -> Callable[..., Any]:
-    """Return the function with its source, or that of a helper it calls, edited.
-
-    Args:
-        function: a function of a module with readable source.
-        edits: (right, wrong) pieces; each `right` must stand in the source exactly once.
-        helper: name of the function whose source is edited, where it is another one.
-
-    Raises:
-        EditError: an edit finds its line not once.
-    """
-    if not helper:
-        return _executed(function, _source(function, edits), {})  # type: ignore[no-any-return]
-    helped = getattr(sys.modules[function.__module__], helper)
-    changed = _executed(helped, _source(helped, edits), {})
-    return _executed(function, _source(function, ()), {helper: changed})  # type: ignore[no-any-return]
-
-
 def mutant(contract: Contract, bug: KnownBug) -> Callable[..., Any]:
     """Return the reference with a known bug edited into it."""
     return edited(contract.reference, bug.edits, bug.helper)
+
+
+# every explanation of a candidate is tried on the same few cases, and so is the next candidate's
+_ANSWERS: OrderedDict[tuple[Any, ...], Truth | None] = OrderedDict()
+_REMEMBERED = 5000
 
 
 class Answers:
@@ -92,6 +55,14 @@ class Answers:
 
     def __call__(self, case: Case) -> Truth | None:
         """Return the answer to a case, or None where it raises or has another shape."""
+        key = (self.contract.name, self.function, self.dtype, case.key())
+        if key not in _ANSWERS:
+            _ANSWERS[key] = self._answer(case)
+            if len(_ANSWERS) > _REMEMBERED:
+                _ANSWERS.popitem(last=False)
+        return _ANSWERS[key]
+
+    def _answer(self, case: Case) -> Truth | None:
         try:
             known = truth_of(self.contract, case, PRECISIONS[self.dtype], self.function)
         except Exception:
@@ -293,14 +264,30 @@ class Matrix:
         return found
 
 
-def visibility(contract: Contract, bug: KnownBug, cases: Sequence[Case]) -> float:
-    """Return the share of cases on which a known bug changes the result beyond rounding."""
-    results = Canonical(mutant(contract, bug), contract).run(cases, "float64")
+def visibility(contract: Contract, cases: Sequence[Case], results: Sequence[Result]) -> float:
+    """Return the share of cases on which results lie beyond rounding."""
     seen = sum(
         not _same(result, truth(contract, case, "float64"))
         for case, result in zip(cases, results, strict=True)
     )
     return seen / len(cases)
+
+
+def row_of(
+    contract: Contract,
+    bug: KnownBug,
+    cases: Sequence[Case],
+    law_cases: int,
+    *,
+    first_only: bool = False,
+) -> Row:
+    """Run every law and example against one known bug; see `matrix`."""
+    candidate = Canonical(mutant(contract, bug), contract)
+    results = candidate.run(cases, "float64")
+    killed_by = killers(
+        contract, candidate, cases[:law_cases], results[:law_cases], first_only=first_only
+    )
+    return Row(bug, visibility(contract, cases, results), killed_by)
 
 
 def matrix(
@@ -316,13 +303,10 @@ def matrix(
     """
     checks = [f"law: {law.name}" for law in contract.laws]
     checks += [f"example: {example.name}" for example in contract.examples]
-    rows = []
-    for bug in contract.known_bugs:
-        row = Row(bug, visibility(contract, bug, cases))
-        row.killed_by = killers(
-            contract, mutant(contract, bug), cases[:law_cases], first_only=first_only
-        )
-        rows.append(row)
+    rows = [
+        row_of(contract, bug, cases, law_cases, first_only=first_only)
+        for bug in contract.known_bugs
+    ]
     # misbehaviour is checked for everybody; here it stands only where a known bug misbehaves
     killing = {name for row in rows for name in row.killed_by}
     checks += [name for kind in MISBEHAVIOUR if (name := f"behaviour: {kind}") in killing]
@@ -331,20 +315,20 @@ def matrix(
 
 def killers(
     contract: Contract,
-    function: Callable[..., Any],
-    cases: Iterable[Case],
+    candidate: Candidate,
+    cases: Sequence[Case],
+    results: Sequence[Result],
     *,
     first_only: bool = False,
 ) -> list[str]:
     """Return the checks, other than the comparison with the reference, that catch a function.
 
-    A law counts where it finds a wrong number. That a function raises or returns another shape
-    is found by the checks of behaviour; it would break any law, so it proves none.
+    What it returned on the cases is known already. A law counts where it finds a wrong number.
+    That a function raises or returns another shape is found by the checks of behaviour; it would
+    break any law, so it proves none.
     """
-    candidate, cases = Canonical(function, contract), list(cases)
-    subject, found = LawSubject(contract, candidate, "float64"), []
-    behaviour = check_behaviour(cases, candidate.run(cases, "float64"))
-    found += [tally.check for tally in behaviour if tally.failed]
+    subject = LawSubject(contract, candidate, "float64", zip(cases, results, strict=True))
+    found = [tally.check for tally in check_behaviour(cases, results) if tally.failed]
     for law in contract.laws:
         if found and first_only:
             return found
@@ -366,12 +350,13 @@ def flagged_equivalents(contract: Contract, cases: Sequence[Case], law_cases: in
         candidate = Canonical(_as_named(form.function, contract), contract)
         judged = [c for c in cases if not form.holds_on or c.kind in form.holds_on]
         results = candidate.run(judged, "float64")
+        known = zip(judged, results, strict=True)
         wrong = [
             case
             for case, result in zip(judged, results, strict=True)
             if not _same(result, truth(contract, case, "float64"))
         ]
-        subject = LawSubject(contract, candidate, "float64")
+        subject = LawSubject(contract, candidate, "float64", known)
         broken = [
             law.name
             for law in contract.laws

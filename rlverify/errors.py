@@ -16,6 +16,7 @@ from typing import Any
 HALF = ("float16", "bfloat16")
 FLOATS = (*HALF, "float32", "float64")
 _NAMES: dict[Any, str] = {}  # NumPy takes five microseconds to write the name of a dtype
+_NAMED: dict[str, list[str]] = {}  # a whole update checks its arrays a hundred times
 
 
 def dtype_name(array: Any) -> str:
@@ -39,17 +40,15 @@ def bound_axes(axes: str, shape: tuple[int, ...]) -> dict[str, Any]:
     Raises:
         ValueError: the shape has another number of axes.
     """
-    names = axes.split()
-    named = [name for name in names if name != "..."]
-    leading = len(shape) - len(named)
-    if leading < 0 or (leading and names[:1] != ["..."]):
+    if axes not in _NAMED:
+        named = axes.removeprefix("...").split()
+        _NAMED[axes] = [f"{x}, again" if x in named[:i] else x for i, x in enumerate(named)]
+    names, leads = _NAMED[axes], axes.startswith("...")
+    leading = len(shape) - len(names)
+    if leading < 0 or (leading and not leads):
         raise ValueError(f"bound_axes: shape came as {shape}, wanted {_axes(axes)}.")
-    lengths: dict[str, Any] = {}
-    for name, length in zip(named, shape[leading:], strict=True):
-        lengths[f"{name}, again" if name in lengths else name] = length  # agrees on its own
-    if names[:1] == ["..."]:
-        lengths["..."] = tuple(shape[:leading])
-    return lengths
+    lengths: dict[str, Any] = dict(zip(names, shape[leading:], strict=True))
+    return {**lengths, "...": tuple(shape[:leading])} if leads else lengths
 
 
 def layer_parameters(sizes: tuple[int, ...]) -> int:
@@ -112,7 +111,7 @@ class Arguments:
                 )
         if self.first is not None:
             other, known = self.first
-            if str(getattr(known, "device", "cpu")) != str(getattr(value, "device", "cpu")):
+            if known.device != array.device:
                 raise ValueError(
                     f"{self.function}: {name} is on device {array.device}, but {other} is on "
                     f"device {known.device}; they must agree."

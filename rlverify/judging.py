@@ -22,8 +22,9 @@ from rlverify.comparison import agrees, passing_decoys
 from rlverify.contract import Case, Contract, Convention
 from rlverify.demonstration import smallest_case, snippet
 from rlverify.derivation import CONSTANTS, GRADIENT, GRADIENTS, check_gradient
-from rlverify.diagnosis import Diagnosis, diagnose, edited
+from rlverify.diagnosis import Diagnosis, diagnose
 from rlverify.differentiation import gradient_cases, hides_garbage
+from rlverify.editing import edited
 from rlverify.grading import (
     bias_factor,
     effective_precision,

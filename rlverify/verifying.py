@@ -23,7 +23,7 @@ from rlverify.comparison import holds, rounded
 from rlverify.contract import Case, Contract
 from rlverify.contracts import find
 from rlverify.demonstration import arguments_of_run
-from rlverify.diagnosis import flagged_equivalents, killers, mutant, visibility
+from rlverify.diagnosis import flagged_equivalents, row_of
 from rlverify.differentiation import case_size, gradient_cases, worst_gradient
 from rlverify.inputs import cut_of
 from rlverify.judging import LAW_CASES, Verdict, judge
@@ -137,12 +137,11 @@ def rollout_cases(contract: Contract, rollouts: Sequence[Rollout]) -> list[Case]
 def mutants_of(contract: Contract, budget: int, seed: int) -> Mutants:
     """Run the known bugs of a contract against its checks, up to the first that catches each."""
     cases = drawn_cases(contract, budget, seed)
-    visible = {bug.id: visibility(contract, bug, cases) for bug in contract.known_bugs}
-    unkilled = [
-        bug.id
-        for bug in contract.known_bugs
-        if not killers(contract, mutant(contract, bug), cases[:LAW_CASES], first_only=True)
+    found = [
+        row_of(contract, bug, cases, LAW_CASES, first_only=True) for bug in contract.known_bugs
     ]
+    visible = {row.bug.id: row.visible for row in found}
+    unkilled = [row.bug.id for row in found if not row.killed_by]
     least = min(visible, key=lambda bug_id: visible[bug_id])
     total = len(contract.known_bugs)
     flagged = flagged_equivalents(contract, cases, LAW_CASES)

@@ -47,6 +47,19 @@ def pytest_report_header(config):
     return f"rlverify: profile {PROFILE}, hypothesis seed {seed or 'derived'}, devices {DEVICES}"
 
 
+def _together(name):
+    """Run tests in one process: what was drawn and computed for a contract is remembered there."""
+    return pytest.mark.xdist_group(name)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Keep what is no test of a contract together by module, as its fixtures are shared."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(_together(item.module.__name__ if item.module else item.path.stem))
+
+
 def pytest_generate_tests(metafunc):
     """Spread the contract tests of `support` over the contracts of a module's TOPIC."""
     topic = getattr(metafunc.module, "TOPIC", None)
@@ -61,7 +74,8 @@ def pytest_generate_tests(metafunc):
              "equivalent": "equivalents", "convention": "conventions"}  # fmt: skip
     part = next((name for name in parts if name in metafunc.fixturenames), None)
     if part is None:
-        metafunc.parametrize("contract", chosen, ids=[c.name for c in chosen])
+        alone = [pytest.param(c, id=c.name, marks=_together(c.name)) for c in chosen]
+        metafunc.parametrize("contract", alone)
     else:
         pairs = [(c, item) for c in chosen for item in getattr(c, parts[part])]
         params = [
@@ -70,7 +84,10 @@ def pytest_generate_tests(metafunc):
                 item,
                 id=f"{c.name}-{getattr(item, 'id', '') or item.name}",
                 # a law that makes a claim of the source documents executable says so
-                marks=[pytest.mark.claim(claim)] if (claim := getattr(item, "claim", "")) else [],
+                marks=[
+                    _together(c.name),
+                    *([pytest.mark.claim(claim)] if (claim := getattr(item, "claim", "")) else []),
+                ],
             )
             for c, item in pairs
         ]

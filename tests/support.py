@@ -32,6 +32,7 @@ from rlverify.differentiation import (
     differentiable,
     worst_gradient,
 )
+from rlverify.editing import edited
 from rlverify.judging import judge
 from rlverify.rounding import PRECISIONS, Tracked, exactly, is_exact_number, lifted
 from rlverify.twinning import Canonical, as_numpy, as_torch
@@ -225,8 +226,6 @@ def test_equivalent_passes(contract, equivalent):
 
 def test_convention_is_inferred(contract, convention):
     """A function that follows a convention is told so, and passes only where it is declared."""
-    from rlverify.diagnosis import edited
-
     function = contract.reference
     if convention.edits:
         function = edited(contract.reference, convention.edits, convention.helper)

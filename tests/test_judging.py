@@ -9,7 +9,8 @@ import torch
 import rlverify
 from rlverify.checking import drawn_cases
 from rlverify.contracts import find
-from rlverify.diagnosis import EditError, edited, visibility
+from rlverify.diagnosis import row_of
+from rlverify.editing import EditError, edited
 from rlverify.judging import judge
 from rlverify.reference.advantages import gae, normalize_advantages
 from rlverify.twinning import Canonical
@@ -232,5 +233,5 @@ def test_visibility_is_the_share_of_draws_that_show_a_bug():
     bug = next(bug for bug in contract.known_bugs if bug.id == "A4")
     cases = drawn_cases(contract, 100, 0)
     shown = [bool((case["terminated"] & (np.asarray(case["gamma"]) > 0)).any()) for case in cases]
-    assert visibility(contract, bug, cases) == sum(shown) / len(cases)
+    assert row_of(contract, bug, cases, 0).visible == sum(shown) / len(cases)
     assert 0 < sum(shown) < len(cases)

@@ -15,7 +15,7 @@ import pytest
 
 from rlverify import contracts
 from rlverify.contract import Contract
-from rlverify.diagnosis import edited
+from rlverify.editing import edited
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
