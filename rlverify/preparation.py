@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rlverify.peers import target_of
 from rlverify.settings import Settings, Task, nearest
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def tasks(settings: Settings, asked: str | None, **options: Any) -> list[Task]:
                 f"--as is missing: which estimator is {asked} meant to be? Such as --as gae; "
                 "'rlverify list' shows all."
             )
-        return [Task(target=asked, **given)]
+        target = asked
+        if asked.startswith("peer:"):
+            target = target_of(asked, given["contract"])
+        return [Task(**{**given, "target": target})]
     configured = settings.candidates
     if asked is not None and asked not in configured:
         raise ValueError(
