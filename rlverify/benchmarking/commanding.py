@@ -41,6 +41,14 @@ def shapes_of(given: Sequence[str]) -> list[tuple[int, ...]]:
     return found
 
 
+def _named(words: str, contract: str) -> tuple[str, str | None]:
+    """Return the target that words name, and how it is called where words alone say that."""
+    if not words.startswith("peer:"):
+        return words, None
+    peer = peer_of(words, contract)
+    return peer.target, peer.call
+
+
 def compare(
     desk: Desk, old: str, new: str, name: str, *, sizes: Sequence[str], strict: bool, **options: Any
 ) -> bool:

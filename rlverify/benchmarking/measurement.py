@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import os
 import time
 import warnings
@@ -117,6 +118,10 @@ def given_to(runner: Runner, case: Case, device: str) -> dict[str, Any]:
     }
 
 
+def _jax() -> Any:
+    return importlib.import_module("jax")
+
+
 def _as_jax(jnp: Any, value: Any, dtype: str) -> Any:
     if not isinstance(value, np.ndarray):
         return value
@@ -129,9 +134,8 @@ def action_of(runner: Runner, case: Case, device: str) -> Action:
     function = runner.function
     if runner.arrays != "jax":
         return lambda: function(**arguments)
-    import jax
-
-    return lambda: jax.block_until_ready(function(**arguments))
+    wait = _jax().block_until_ready
+    return lambda: wait(function(**arguments))
 
 
 def gradient_action(contract: Contract, runner: Runner, case: Case, device: str) -> Action:
@@ -139,8 +143,7 @@ def gradient_action(contract: Contract, runner: Runner, case: Case, device: str)
     arguments = given_to(runner, case, device)
     function, names = runner.function, contract.gradients
     if runner.arrays == "jax":
-        import jax
-
+        jax = _jax()
         rest = {name: v for name, v in arguments.items() if name not in names}
         both = jax.jit(jax.value_and_grad(lambda leaves: function(**leaves, **rest)))
         moving = {name: arguments[name] for name in names}
@@ -188,8 +191,8 @@ def _result(contract: Contract, runner: Runner, case: Case, device: str) -> Resu
     try:
         named = contract.named(runner.function(**given_to(runner, case, device)))
     except Exception as error:
-        told = str(error).strip().splitlines()[:1]
-        return Result(None, Failure("raised", f"{type(error).__name__}: {''.join(told)}"))
+        first = "".join(str(error).strip().splitlines()[:1])
+        return Result(None, Failure("raised", f"raised {type(error).__name__}: {first}"))
     outputs = {name: as_numpy(value) for name, value in named.items()}
     shapes = contract.shapes(case)
     for name, array in outputs.items():

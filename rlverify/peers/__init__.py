@@ -52,13 +52,21 @@ class Peer:
         )
         return found
 
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of some arguments that it takes."""
-        taken = inspect.signature(self.load()).parameters
-        return {name: value for name, value in given.items() if name in taken}
+    @property
+    def call(self) -> str | None:
+        """Return how it is called, where it takes numbers for granted; None where names say it."""
+        taken = {name: value for name, value in self.fixed.items() if value is not None}
+        if not taken:
+            return None
+        parameters = inspect.signature(self.load()).parameters.values()
+        given = [n.name if n.kind is not n.KEYWORD_ONLY else f"{n.name}={n.name}"
+                 for n in parameters]  # fmt: skip
+        fixed = ", ".join(f"{name}={value}" for name, value in taken.items())
+        return f"{self.function}({', '.join(given)}) where {fixed}"
 
 
 NO_MASK = {"mask": None}
+AT_ONE = {"lam": 1.0, "rho_bar": 1.0, "rho_bar_advantage": 1.0}
 PEERS = (
     Peer("stable-baselines3", "gae", "gae", "numpy"),
     Peer("stable-baselines3", "explained_variance", "explained_variance", "numpy", NO_MASK),
@@ -75,7 +83,7 @@ PEERS = (
     Peer("torchrl", "discounted_return", "discounted_return", "torch"),
     Peer("torchrl", "lambda_return", "lambda_return", "torch"),
     Peer("torchrl", "lambda_return", "vec_lambda_return", "torch"),
-    Peer("torchrl", "vtrace", "vtrace", "torch", {"lam": 1.0, "rho_bar_advantage": 1.0}),
+    Peer("torchrl", "vtrace", "vtrace", "torch", AT_ONE),
     Peer("rlax", "gae", "gae", "jax"),
     Peer("rlax", "discounted_return", "discounted_return", "jax"),
     Peer("rlax", "lambda_return", "lambda_return", "jax"),
@@ -115,8 +123,8 @@ def peers_of(contract: str) -> list[Peer]:
     return [peer for peer in PEERS if peer.contract == contract]
 
 
-def target_of(words: str, contract: str) -> str:
-    """Return the adapter that `peer:LIBRARY` or `peer:LIBRARY.FUNCTION` names.
+def peer_of(words: str, contract: str) -> Peer:
+    """Return the peer that `peer:LIBRARY` or `peer:LIBRARY.FUNCTION` names.
 
     Raises:
         ValueError: there is none, or the library is not installed.
@@ -131,4 +139,4 @@ def target_of(words: str, contract: str) -> str:
         raise ValueError(f"{words}: there is no adapter for {contract}; there are: {there}.")
     if reason := missing(library):
         raise ValueError(f"{words}: {reason}.")
-    return found[0].target
+    return found[0]

@@ -1,4 +1,4 @@
-"""TorchRL: its functional value estimates. Time is the first axis; a column is a feature."""
+"""TorchRL: its functional value estimates; a column is a feature, or a batch of its own."""
 
 from typing import Any, NamedTuple
 
@@ -37,6 +37,11 @@ def _functional() -> Any:
     return functional
 
 
+def _batched(*arrays: T) -> list[T]:
+    """Return arrays with a trajectory a row and one feature, as TorchRL's own modules have them."""
+    return [array.T.unsqueeze(-1) for array in arrays]
+
+
 def gae(
     rewards: T, values: T, next_values: T, terminated: T, truncated: T, *, gamma: float, lam: float
 ) -> Advantages:
@@ -53,10 +58,9 @@ def vec_gae(
 ) -> Advantages:
     """Return `vec_generalized_advantage_estimate`."""
     done = terminated | truncated
-    found = _functional().vec_generalized_advantage_estimate(
-        gamma, lam, values, next_values, rewards, done, terminated
-    )
-    return Advantages(*found)
+    arrays = _batched(values, next_values, rewards, done, terminated)
+    found = _functional().vec_generalized_advantage_estimate(gamma, lam, *arrays)
+    return Advantages(*(each.squeeze(-1).T for each in found))
 
 
 def td_error(rewards: T, values: T, next_values: T, terminated: T, *, gamma: float) -> T:
@@ -92,9 +96,8 @@ def vec_lambda_return(
 ) -> T:
     """Return `vec_td_lambda_return_estimate`."""
     done = terminated | truncated
-    found: T = _functional().vec_td_lambda_return_estimate(
-        gamma, lam, next_values, rewards, done, terminated
-    )
+    arrays = _batched(next_values, rewards, done, terminated)
+    found: T = _functional().vec_td_lambda_return_estimate(gamma, lam, *arrays).squeeze(-1).T
     return found
 
 
@@ -107,13 +110,12 @@ def vtrace(
     truncated: T,
     *,
     gamma: float,
-    rho_bar: float,
     c_bar: float,
 ) -> Corrected:
-    """Return `vtrace_advantage_estimate`, which clips both ratios of advantage and target alike."""
+    """Return `vtrace_advantage_estimate`, which knows no λ and one ρ̄, here 1."""
     done = terminated | truncated
     found = _functional().vtrace_advantage_estimate(
         gamma, log_ratios, torch.zeros_like(log_ratios), values, next_values, rewards, done,
-        terminated, rho_thresh=rho_bar, c_thresh=c_bar,
+        terminated, c_thresh=c_bar,
     )  # fmt: skip
     return Corrected(*found)
