@@ -120,7 +120,7 @@ def main(words: Sequence[str]) -> int:
             found = contest(
                 f"{PACKAGE}.{place}", f"rlverify.{place}", contract.name,
                 sizes=[contract.sizes[1]], threshold=LIMIT, budget=BUDGET, looks=LOOKS,
-                seconds=SECONDS,
+                seconds=SECONDS, time_limit=60.0,
             )  # fmt: skip
             show(screen, comparison_lines(found, LIMIT, None))
             told = judged(found)
