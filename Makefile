@@ -3,6 +3,7 @@
 PYTHON ?= python3
 WORKERS ?= auto
 ARGS ?=
+BASE ?= HEAD~1
 
 # written last, so an installation that was interrupted is done again; it holds the folder it
 # was made in, because an environment that was copied or moved runs the code of its old place
@@ -13,7 +14,7 @@ endif
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help verify test learn check format bench constraints clean
+.PHONY: help verify test learn check format bench races gate constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,6 +22,7 @@ help: ## list the targets
 	@echo
 	@echo "PYTHON=python3.12   the Python that .venv is made with"
 	@echo "ARGS='-k gae'       passed on to the command that the target runs"
+	@echo "BASE=main           the commit that 'make gate' compares with, unless told otherwise HEAD~1"
 	@echo "WORKERS=0           test processes; unless told otherwise one per core, at most 8"
 
 verify: $(INSTALLED) ## judge every estimator: reference against fast, drawn inputs and rollouts
@@ -54,8 +56,14 @@ format: $(INSTALLED) ## format the sources and repair what the linter can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: $(INSTALLED) ## time every estimator
+bench: $(INSTALLED) ## time every estimator beside the machine's limit; some minutes
+	@.venv/bin/rlverify bench $(ARGS)
+
+races: $(INSTALLED) ## time every estimator beside the usual ways to write it
 	@.venv/bin/pytest benchmarks $(ARGS)
+
+gate: $(INSTALLED) ## fail if a fast version is clearly slower than at the commit BASE
+	@.venv/bin/python benchmarks/gate.py $(BASE)
 
 constraints: $(INSTALLED) ## write the versions installed in .venv to constraints.txt
 	@{ \

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import rlverify
-from rlverify.benchmarking.invocation import compare
+from rlverify.benchmarking.invocation import bench, compare
 from rlverify.invocation import Budget, Json, Names, NoColor, Seed, desk_for, status_of
 from rlverify.preparation import Usage, tasks, usage
 from rlverify.settings import fraction, read_settings
@@ -357,6 +357,7 @@ def train(
     )  # fmt: skip
 
 
+app.command()(bench)
 app.command()(compare)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rlverify.peers import peer_of
 from rlverify.settings import Settings, Task, nearest
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def tasks(settings: Settings, asked: str | None, **options: Any) -> list[Task]:
                 f"--as is missing: which estimator is {asked} meant to be? Such as --as gae; "
                 "'rlverify list' shows all."
             )
+        if asked.startswith("peer:"):
+            peer = peer_of(asked, given["contract"])
+            return [Task(**{"call": peer.call, **given, "target": peer.target})]
         return [Task(target=asked, **given)]
     configured = settings.candidates
     if asked is not None and asked not in configured:

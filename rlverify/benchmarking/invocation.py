@@ -1,10 +1,11 @@
 """Invocation: the words of `rlverify compare` and `rlverify bench`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rlverify.invocation import Json, NoColor, Seed, desk_for, status_of
+from rlverify.invocation import Json, Names, NoColor, Seed, desk_for, status_of
 from rlverify.preparation import usage
 from rlverify.settings import read_settings
 
@@ -86,5 +87,50 @@ def compare(
             looks=(*(look for look in LOOKS if look < rounds), rounds), seconds=seconds,
             threads=threads, time_limit=time_limit, budget=budget,
             seed=seed if seed is not None else settings.seed or 0,
+        )
+    )  # fmt: skip
+
+
+def bench(
+    context: typer.Context,
+    names: Names = None,
+    device: Device = "cpu",
+    dtype: Annotated[str, typer.Option(metavar="DTYPE", help="Of the inputs.")] = "float32",
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Time other libraries too, those that are installed.")
+    ] = False,
+    sizes: Sizes = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", min=0.0, help="For each runner at each size.")
+    ] = 0.15,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Threads that each may use.")
+    ] = 1,
+    save: Annotated[
+        bool, typer.Option("--save", help="Keep the results, with the machine they are of.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where --save keeps them.")] = Path(
+        "benchmarks/results"
+    ),
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Tell what moved since those results were saved."),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw how times grow, as SVG and PNG."),
+    ] = None,
+    json: Json = None,
+    no_color: NoColor = False,
+) -> int:
+    """Time every fast version beside the machine's limit, judged first."""
+    desk = desk_for(context, json)
+    from rlverify.benchmarking import commanding
+
+    return status_of(
+        commanding.bench(
+            desk, names or [],
+            device=device, dtype=dtype, peers=peers, sizes=sizes or [], seconds=seconds,
+            threads=threads, save=save, folder=folder, against=against, plots=plots,
         )
     )  # fmt: skip

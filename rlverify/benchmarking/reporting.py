@@ -1,12 +1,15 @@
-"""Reporting: what `rlverify compare` found out, as lines to print; computes nothing."""
+"""Reporting: what `compare` and `bench` found out, as lines to print; computes nothing."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
+from rlverify.benchmarking.conservation import Move
 from rlverify.benchmarking.contesting import Comparison, Size
 from rlverify.benchmarking.inference import COVERAGE, Interval
-from rlverify.reporting import verdict_lines
+from rlverify.benchmarking.measurement import Row
+from rlverify.reporting import number, verdict_lines
 from rlverify.serialization import verdict_record
 from rlverify.tabulation import Column, labelled, table, text, wrapped
 
@@ -101,3 +104,90 @@ def comparison_record(found: Comparison) -> dict[str, Any]:
             for size in found.sizes
         ],
     }
+
+
+# --- rows of `bench` -----------------------------------------------------------------------------
+
+_ROW_COLUMNS = (
+    Column("function"),
+    Column("size"),
+    Column("runner"),
+    Column("time", right=True),
+    Column("± %", right=True),
+    Column("ns/element", right=True),
+    Column("× floor", right=True),
+    Column("% of floor", right=True),
+    Column("floor"),
+)
+LEGEND = {
+    "± %": f"half of the {100 * COVERAGE:.0f} % bootstrap interval of the median",
+    "× floor": "the time over that of the floor, in the same minute",
+    "% of floor": "the time of the floor over it",
+    "copy": "a copy of the bytes that must be read and written",
+    "gradient": "one loss of the same network and its gradient",
+}
+
+
+def _row_cells(row: Row, first: bool) -> list[Text]:
+    names = [text(row.contract, "bold"), text("x".join(map(str, row.shape)))]
+    names = names if first else [text(""), text("")]
+    if row.timing is None:
+        untimed = text(f"not timed: {row.problem}", "red")
+        return [*names, text(row.runner), untimed, *[text("")] * 5]
+    timing, multiple = row.timing, row.multiple or 1.0
+    spread = 50 * (timing.high - timing.low) / timing.seconds
+    return [
+        *names,
+        text(row.runner, "bold" if row.runner.startswith("fast") else ""),
+        text(duration(timing.seconds)),
+        text(f"{spread:.0f}"),
+        text(number(row.nanoseconds)),
+        text(number(multiple)),
+        text(number(100 / multiple)),
+        text(f"{row.floor} {duration(row.least)}"),
+    ]
+
+
+def row_lines(rows: Sequence[Row], width: int | None) -> list[Text]:
+    """Return the table of `rlverify bench`."""
+    cells, before = [], None
+    for row in rows:
+        cells.append(_row_cells(row, (row.contract, row.shape) != before))
+        before = (row.contract, row.shape)
+    lines = [*table(_ROW_COLUMNS, cells, width, keys=3), Text()]
+    for label, meaning in LEGEND.items():
+        lines += labelled(label, [text(meaning, "dim")], width, ROOM)
+    return lines
+
+
+def machine_lines(where: Mapping[str, Any], seconds: float, width: int | None) -> list[Text]:
+    """Return what was measured on."""
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    told = (
+        f"{seconds:.0f} s on {where['processor']}, {where['cores']} cores, {where['memory']}, "
+        f"{where['device']}, {where['threads']} thread{'s' * (where['threads'] > 1)}, "
+        f"{where['dtype']}; {versions}"
+    )
+    return [Text(), *wrapped(text(told), width)]
+
+
+def move_lines(moved: Sequence[Move], common: int, width: int | None) -> list[Text]:
+    """Return what moved between two runs."""
+    columns = (
+        Column("function"), Column("size"), Column("runner"), Column("before", right=True),
+        Column("now", right=True), Column("now / before", right=True),
+    )  # fmt: skip
+    told = f"{len(moved)} of {common} times moved" if moved else f"none of {common} times moved"
+    lines = [Text(), text(told, "bold")]
+    cells = [
+        [
+            text(move.row.contract, "bold"),
+            text("x".join(map(str, move.row.shape))),
+            text(move.row.runner),
+            text(duration(move.before)),
+            text(duration(move.row.timing.seconds if move.row.timing else 0.0)),
+            text(f"{move.ratio:.2f}", "red" if move.ratio > 1 else "green"),
+        ]
+        for move in moved
+    ]
+    return [*lines, *(table(columns, cells, width, keys=3) if moved else [])]
