@@ -96,8 +96,11 @@ def test_rounding_gives_nothing_to_an_action_without_a_share():
     assert looked_up(share, np.array([np.nextafter(1, 0)])).tolist() == [9]
 
 
-def test_epsilon_falls_to_its_end_and_the_policy_follows():
-    small = task("q_learning", "exploration=0.5", "epsilon_start=0.75", "epsilon_end=0.25")
+@pytest.mark.parametrize("rule", ["q_learning", "double_q"])
+def test_epsilon_falls_to_its_end_and_the_policy_follows(rule: str):
+    """Of two tables it is the sum that acts."""
+    given = ["exploration=0.5", "epsilon_start=0.75", "epsilon_end=0.25", f"rule={rule}"]
+    small = task("q_learning", *given)
     run = Run(small, Reference())
     assert run.state["epsilon"] == 0.75
     for moment in run.updates():
