@@ -247,10 +247,10 @@ def _mistakes(brought: tuple[Correction, ...]) -> list[tuple[str, Correction]]:
     for item in brought:
         if item.table == "V":
             one = 1 + 0 * item.weight
-            swapped = {"weight": item.carried, "carried": item.weight}
             found += [
                 ("its errors are not weighted with min(ρ̄, ρ)", replace(item, weight=one)),
-                ("it clips with ρ̄ and c̄ exchanged", replace(item, **swapped)),
+                ("it clips with ρ̄ and c̄ exchanged",
+                 replace(item, weight=item.carried, carried=item.weight)),
                 ("it trusts the next action, not its own",
                  replace(item, carried=one, trust=item.carried)),
                 ("Retrace's sum with errors of V: none has the ratio of its own action",
