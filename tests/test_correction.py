@@ -182,6 +182,16 @@ def test_a_series_converges_or_not():
     assert series(np.array([[Fraction(2)]], dtype=object), 3)[0, 0] == 7
 
 
+def test_what_never_errs_does_not_scatter():
+    """One state that pays 0 for ever, and the exact critic: products explode, times nothing."""
+    mdp = deterministic({(0, a): (0, 0.0, False) for a in (0, 1)})
+    policies = rational_policy([[7, 1]]), rational_policy([[1, 1]])
+    where = OffPolicy(mdp, *policies, Fraction(7, 8))
+    correction = q_form(where, where.ratios)
+    assert where.moments(correction, where.action_values).variance.tolist() == [0, 0]
+    assert where.moments(correction, where.action_values + where.policy).variance is None
+
+
 def test_a_fixed_point_that_is_not_alone_is_none():
     still = Operator(np.array([[Fraction(1)]], dtype=object), np.array([Fraction(0)], dtype=object))
     assert still.fixed_point is None

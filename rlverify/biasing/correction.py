@@ -9,7 +9,7 @@ the critic's error, and beyond that the error of the fixed point.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -286,4 +286,4 @@ def off_policy_bias(
         from rlverify.biasing.extraction import extracted
 
         changes["own"], changes["failure"] = extracted(report, brought, function, **calling)
-    return Comparison(**{**report.__dict__, **changes})
+    return replace(report, **changes)

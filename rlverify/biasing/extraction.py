@@ -169,7 +169,9 @@ def _extracted(
     every: Trajectories, candidate: Candidate, contract: Contract, table: str,
 ) -> Measured:  # fmt: skip
     average = averages(where, every, table)
-    truth = (where.action_values if table == "Q" else where.values).ravel()
+    # from fractions where there are some: then it is rounded once
+    known = report.where.action_values if table == "Q" else report.where.values
+    truth = known.astype(np.float64).ravel()
     critic = report.critics[table].astype(np.float64).ravel()
     size, dtype = truth.size, candidate.dtypes[0]
     asked = [np.zeros(size), *np.eye(size), truth, critic]
@@ -184,9 +186,11 @@ def _extracted(
             told = result.failure.sentence if result.failure else "returned nothing"
             raise Unusable(f"{candidate.name}: {told.removeprefix(f'{candidate.name}: ')}")
         if OUTPUT[table] not in result.outputs:
-            found = ", ".join(result.outputs)
-            raise Unusable(f"{candidate.name}: returned {found}, wanted {OUTPUT[table]}")
+            came = ", ".join(result.outputs)
+            raise Unusable(f"{candidate.name}: returned {came}, wanted {OUTPUT[table]}")
         targets.append(result.outputs[OUTPUT[table]][0])
+        if not np.isfinite(targets[-1]).all():
+            raise Unusable(f"{candidate.name}: its first targets came with NaN or infinity in them")
     means = [average @ row for row in targets]
     operator = Operator(np.array(means[1 : size + 1]).T - means[0][:, None], means[0])
     unit = UNITS[dtype]
@@ -243,30 +247,26 @@ def _mistakes(brought: tuple[Correction, ...]) -> list[tuple[str, Correction]]:
     for item in brought:
         if item.table == "V":
             one = 1 + 0 * item.weight
-            swapped = {"weight": item.carried, "carried": item.weight}
             found += [
-                ("its errors are not weighted with min(ρ̄, ρ)", _but(item, weight=one)),
-                ("it clips with ρ̄ and c̄ exchanged", _but(item, **swapped)),
+                ("its errors are not weighted with min(ρ̄, ρ)", replace(item, weight=one)),
+                ("it clips with ρ̄ and c̄ exchanged",
+                 replace(item, weight=item.carried, carried=item.weight)),
                 ("it trusts the next action, not its own",
-                 _but(item, carried=one, trust=item.carried)),
+                 replace(item, carried=one, trust=item.carried)),
                 ("Retrace's sum with errors of V: none has the ratio of its own action",
-                 _but(item, carried=one, trust=item.carried, weight=one)),
+                 replace(item, carried=one, trust=item.carried, weight=one)),
             ]  # fmt: skip
         elif item.errors == "Q" and item.name not in ("one-step", "doubled-ratio"):
             one = 1 + 0 * item.trust
             found += [
                 (f"{item.name} with the coefficient of step t in place of t + 1",
-                 _but(item, trust=one, carried=item.trust)),
+                 replace(item, trust=one, carried=item.trust)),
                 (f"{item.name} with each error weighted with its own coefficient",
-                 _but(item, weight=item.trust)),
+                 replace(item, weight=item.trust)),
                 (f"{item.name} with the coefficient of step t on error and rest",
-                 _but(item, trust=one, weight=item.trust, carried=item.trust)),
+                 replace(item, trust=one, weight=item.trust, carried=item.trust)),
             ]  # fmt: skip
     return found
-
-
-def _but(item: Correction, **changes: Any) -> Correction:
-    return Correction(**{**item.__dict__, **changes})
 
 
 def _diagnosis(
