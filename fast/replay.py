@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.refusals import continued
+from rlverify.refusals import continued, not_empty
 
 
 class Transitions(NamedTuple):
@@ -236,7 +236,9 @@ class ReplayBuffer:
 
     def read(self, picks: Int[torch.Tensor, "M"]) -> Transitions:
         """Return transitions by age, the oldest row first."""
-        Arguments("ReplayBuffer", torch.Tensor).actions("M", below=len(self), picks=picks)
+        check = Arguments("ReplayBuffer", torch.Tensor)
+        not_empty(check, len(self))
+        check.actions("M", below=len(self), picks=picks)
         ages = picks.div(self.columns, rounding_mode="floor")
         columns = picks % self.columns
         slots = (max(self.written - self.rows, 0) + ages) % self.rows
@@ -262,6 +264,7 @@ class ReplayBuffer:
 
     def sample(self, count: int, generator: torch.Generator) -> Transitions:
         """Return transitions drawn evenly, with replacement."""
+        not_empty(Arguments("ReplayBuffer", torch.Tensor), len(self))
         device = self.ring["actions"].device
         picks = torch.randint(len(self), (count,), generator=generator, device=generator.device)
         return self.read(picks.to(device))

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.refusals import continued
+from rlverify.refusals import continued, not_empty
 
 
 class Transitions(NamedTuple):
@@ -182,11 +182,14 @@ class ReplayBuffer:
 
     def read(self, picks: Int[np.ndarray, "M"]) -> Transitions:
         """Return transitions by age, the oldest row first."""
-        Arguments("ReplayBuffer", np.ndarray).actions("M", below=len(self), picks=picks)
+        check = Arguments("ReplayBuffer", np.ndarray)
+        not_empty(check, len(self))
+        check.actions("M", below=len(self), picks=picks)
         columns = len(self.kept[0][1])
         rows = [[each[k % columns] for each in self.kept[k // columns]] for k in picks]
         return Transitions(*(np.array([row[j] for row in rows]) for j in range(5)))
 
     def sample(self, count: int, generator: np.random.Generator) -> Transitions:
         """Return transitions drawn evenly, with replacement."""
+        not_empty(Arguments("ReplayBuffer", np.ndarray), len(self))
         return self.read(generator.integers(0, len(self), count))

@@ -41,6 +41,12 @@ def known_states(check: Arguments, axes: str, below: int, **arrays: Any) -> None
             )
 
 
+def not_empty(check: Arguments, count: int) -> None:
+    """Require a buffer that something was pushed to."""
+    if count == 0:
+        raise ValueError(f"{check.function}: came empty, wanted a transition to read; push first.")
+
+
 def clip_levels(check: Arguments, **levels: Any) -> None:
     """Require numbers above 0, infinity among them: it leaves a ratio as it is."""
     for name, value in levels.items():
