@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.refusals import as_before, continued, drawable
+from rlverify.refusals import as_before, continued, not_empty
 
 
 class Transitions(NamedTuple):
@@ -240,7 +240,9 @@ class ReplayBuffer:
 
     def read(self, picks: Int[torch.Tensor, "M"]) -> Transitions:
         """Return transitions by age, the oldest row first."""
-        Arguments("ReplayBuffer", torch.Tensor).actions("M", below=len(self), picks=picks)
+        check = Arguments("ReplayBuffer", torch.Tensor)
+        not_empty(check, len(self))
+        check.actions("M", below=len(self), picks=picks)
         ages = picks.div(self.columns, rounding_mode="floor")
         columns = picks % self.columns
         slots = (max(self.written - self.rows, 0) + ages) % self.rows
@@ -270,7 +272,9 @@ class ReplayBuffer:
         Raises:
             ValueError: nothing was pushed yet, or fewer than one is asked for.
         """
-        drawable(Arguments("ReplayBuffer", torch.Tensor), len(self), count)
+        check = Arguments("ReplayBuffer", torch.Tensor)
+        check.count("count", count, least=1)
+        not_empty(check, len(self))
         device = self.ring["actions"].device
         picks = torch.randint(len(self), (count,), generator=generator, device=generator.device)
         return self.read(picks.to(device))

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from rlverify.errors import Arguments
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
-from rlverify.refusals import finite, sorted_edges
+from rlverify.refusals import finite, known_states, sorted_edges
 
 
 def tabular_q_update(
@@ -75,9 +75,8 @@ def tabular_q_update(
     check = Arguments("tabular_q_update", torch.Tensor)
     check.floats("... S A", q_values=q_values)
     check.floats("... N", rewards=rewards)
-    check.actions("... N", below=q_values.shape[-2], states=states)
+    known_states(check, "... N", q_values.shape[-2], states=states, next_states=next_states)
     check.actions("... N", below=q_values.shape[-1], actions=actions)
-    check.actions("... N", below=q_values.shape[-2], next_states=next_states)
     check.flags("... N", terminated=terminated)
     check.unit(gamma=gamma, step_size=step_size)
 

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.refusals import as_before, continued, drawable
+from rlverify.refusals import as_before, continued, not_empty
 
 
 class Transitions(NamedTuple):
@@ -184,7 +184,9 @@ class ReplayBuffer:
 
     def read(self, picks: Int[np.ndarray, "M"]) -> Transitions:
         """Return transitions by age, the oldest row first."""
-        Arguments("ReplayBuffer", np.ndarray).actions("M", below=len(self), picks=picks)
+        check = Arguments("ReplayBuffer", np.ndarray)
+        not_empty(check, len(self))
+        check.actions("M", below=len(self), picks=picks)
         columns = len(self.kept[0][1])
         rows = [[each[k % columns] for each in self.kept[k // columns]] for k in picks]
         return Transitions(*(np.array([row[j] for row in rows]) for j in range(5)))
@@ -195,5 +197,7 @@ class ReplayBuffer:
         Raises:
             ValueError: nothing was pushed yet, or fewer than one is asked for.
         """
-        drawable(Arguments("ReplayBuffer", np.ndarray), len(self), count)
+        check = Arguments("ReplayBuffer", np.ndarray)
+        check.count("count", count, least=1)
+        not_empty(check, len(self))
         return self.read(generator.integers(0, len(self), count))

@@ -41,6 +41,12 @@ def known_states(check: Arguments, axes: str, below: int, **arrays: Any) -> None
             )
 
 
+def not_empty(check: Arguments, count: int) -> None:
+    """Require a buffer that something was pushed to."""
+    if count == 0:
+        raise ValueError(f"{check.function}: came empty, wanted a transition to read; push first.")
+
+
 def clip_levels(check: Arguments, **levels: Any) -> None:
     """Require numbers above 0, infinity among them: it leaves a ratio as it is."""
     for name, value in levels.items():
@@ -301,10 +307,3 @@ def as_before(check: Arguments, observations: Any, shape: Any) -> None:
             f"{check.function}: observations came with shape {tuple(observations.shape)}, wanted "
             f"{tuple(shape)} as in the rows before."
         )
-
-
-def drawable(check: Arguments, held: int, count: Any) -> None:
-    """Require that there is something to draw from, and that something is drawn."""
-    check.count("count", count, least=1)
-    if not held:
-        raise ValueError(f"{check.function}: nothing was pushed yet, wanted a push before.")

@@ -213,11 +213,9 @@ def test_what_was_pushed_may_be_overwritten(twin):
 
 @pytest.mark.parametrize(("twin", "make"), [(reference, np.array), (fast, torch.tensor)])
 def test_what_does_not_fit_a_buffer_is_refused(twin, make):
-    """Another number of environments or components, and reading before anything was pushed."""
+    """Another number of environments or components, and drawing nothing."""
     buffer = twin.ReplayBuffer(rows=4, shared=False)
     generator = np.random.default_rng(0) if twin is reference else torch.Generator()
-    with pytest.raises(ValueError, match="ReplayBuffer: nothing was pushed yet"):
-        buffer.sample(1, generator)
 
     def row(columns, components):
         here, flags = make([[1.0] * components] * columns), make([False] * columns)
@@ -246,3 +244,14 @@ def test_shared_storage_is_smaller():
         held = [*buffer.ring.values(), buffer.latest, buffer.pool]
         sizes[shared] = sum(x.numel() * x.element_size() for x in held)
     assert sizes[True] * 1.8 < sizes[False]
+
+
+@pytest.mark.parametrize("twin", [reference, fast], ids=["reference", "fast"])
+def test_an_empty_buffer_is_refused(twin):
+    """Nothing can be read before something was pushed, and the message says so."""
+    buffer = twin.ReplayBuffer(rows=2, shared=False)
+    told = "ReplayBuffer: came empty, wanted a transition to read; push first."
+    with pytest.raises(ValueError, match=told):
+        buffer.read(np.zeros(1, np.int64) if twin is reference else torch.zeros(1).long())
+    with pytest.raises(ValueError, match=told):
+        buffer.sample(1, np.random.default_rng(0) if twin is reference else torch.Generator())

@@ -33,12 +33,10 @@ def test_a_declared_convention_passes(row):
 @pytest.mark.parametrize(
     ("name", "held_to", "told"),
     [
-        ("both_flags", "vtrace", "both_flags: "),
+        ("both_flags", "vtrace", "both_flags as vtrace"),
         ("target_leaks", "vtrace", "WRONG(G1)"),
-        ("trace_leaks", "vtrace", "WRONG(B2)"),
         ("coefficient_one_late", "vtrace", "WRONG(G8)"),
         ("retrace_leaks", "retrace", "WRONG(B2)"),
-        ("of_rlax_unshifted", "retrace", "WRONG(G8)"),
         ("errors_weighted", "retrace", "WRONG(G9)"),
     ],
 )

@@ -178,11 +178,11 @@ def table_refusals() -> tuple[BadInput, ...]:
     return (
         *bad_floats(name, "q_values", "[..., S, A]"),
         bad(name, "states", "out of range", lambda x: x + 1, ValueError,
-            "states came with 2 in it, wanted actions in [0, 2)."),
+            "states came with 2 in it, wanted states in [0, 2)."),
         bad(name, "actions", "out of range", lambda x: x + 2, ValueError,
             "actions came with 3 in it, wanted actions in [0, 3)."),
         bad(name, "next_states", "below 0", lambda x: x - 2, ValueError,
-            "next_states came with -1 in it, wanted actions in [0, 2)."),
+            "next_states came with -1 in it, wanted integers of at least 0."),
         bad(name, "rewards", "one short", lambda x: x[:1], ValueError,
             "states has shape (2,), but rewards has shape (1,); they must agree."),
         bad(name, "terminated", "numbers", lambda x: x * 1.0, TypeError,
