@@ -42,6 +42,8 @@ from rlverify.fast._systems import (
 from rlverify.fast.networks import _layers
 from rlverify.fast.scan import rounded
 
+COLUMNS = 64  # of a Hessian at a time: each needs as much room as a backward pass
+
 __all__ = [
     "Matvec",
     "Solution",
@@ -161,11 +163,12 @@ def kl_hessian(
         old, log_std = outputs.detach(), flat[count:]
         divergence = kl_of_outputs(old, log_std.detach(), outputs, log_std, distribution).mean()
         (gradient,) = torch.autograd.grad(divergence, flat, create_graph=True)
-        columns = [
-            torch.autograd.grad(gradient, flat, unit, retain_graph=True)[0]
-            for unit in torch.eye(len(flat), dtype=flat.dtype, device=flat.device)
+        units = torch.eye(len(flat), dtype=flat.dtype, device=flat.device)
+        rows_of_hessian = [  # many from one backward pass
+            torch.autograd.grad(gradient, flat, some, is_grads_batched=True, retain_graph=True)[0]
+            for some in units.split(COLUMNS)
         ]
-    return torch.stack(columns, dim=1).to(inputs.dtype)
+    return torch.cat(rows_of_hessian).T.contiguous().to(inputs.dtype)
 
 
 def fisher_vector_product(

@@ -71,6 +71,7 @@ def edited(function: Callable[..., Any], edits: Edits, helper: str = "") -> Call
     known = _EDITED.get(key)
     if known is not None and known[0] is module:
         return known[1]
+    made: Callable[..., Any]
     if not helper:
         made = _executed(function, edits, {})
     else:

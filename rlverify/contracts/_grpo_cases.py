@@ -6,16 +6,26 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from rlverify.contract import Case
+from rlverify.contract import Argument, Case
 from rlverify.contracts._loss_cases import drawn_mask
 from rlverify.inputs import GARBAGE, distinct
+from rlverify.refusals import KL_ESTIMATORS
+
+# the knobs of the loss, in the order of every signature
+LOSS_ARGUMENTS = (
+    Argument("clip_range", "number"),
+    Argument("beta", "number"),
+    Argument("kl_estimator", "choice"),
+    Argument("ratio", "choice"),
+    Argument("aggregation", "choice"),
+    Argument("normalizer", "number"),
+)
 
 # square ones among them: one number a sequence is silently broadcast on them alone
 SHAPES = ((1, 1), (1, 3), (3, 1), (2, 2), (2, 2), (3, 3), (2, 3), (3, 2), (4, 2), (2, 4))
 GROUP_SIZES = ((64,), (16384,), (1024,), (262144,))
 TOKEN_SIZES = ((4, 16), (64, 256), (512, 1024))
 MASKS = ("none", "full", "right", "right", "right", "scattered", "scattered", "column", "one")
-ESTIMATORS = ("k1", "k2", "k3")
 # members of each group; groups of one and two, and several of unlike sizes
 GROUPS = ((1,), (1, 1, 2), (3, 1), (1, 2, 3), (4,), (2, 2), (3, 2), (2, 2, 2), (4, 3))
 
@@ -77,7 +87,7 @@ def penalized(draw: st.DrawFn) -> Case:
     arrays, numbers, _ = drawn_policies(draw)
     del arrays["old_log_probs"]
     beta = draw(st.sampled_from((0.0, 0.5, 0.5, 0.5, 2.0, 2.0, 0.04)))
-    knobs = {"beta": beta, "kl_estimator": draw(st.sampled_from(ESTIMATORS))}
+    knobs = {"beta": beta, "kl_estimator": draw(st.sampled_from(KL_ESTIMATORS))}
     return Case({"rewards": numbers, **arrays, **knobs})
 
 
@@ -94,7 +104,7 @@ def token_losses(draw: st.DrawFn) -> Case:
     knobs = {
         "clip_range": draw(st.sampled_from((0.2, 0.25, 0.5, 0.5))),
         "beta": draw(st.sampled_from((0.0, 0.5, 0.5, 2.0))),
-        "kl_estimator": draw(st.sampled_from(ESTIMATORS)),
+        "kl_estimator": draw(st.sampled_from(KL_ESTIMATORS)),
         "ratio": draw(st.sampled_from(("token", "sequence"))),
         "aggregation": draw(st.sampled_from(("token_mean", "sequence_mean", "constant"))),
         "normalizer": draw(st.sampled_from((3.0, 8.0))),

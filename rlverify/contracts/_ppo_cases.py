@@ -11,8 +11,9 @@ from rlverify.contracts._loss_cases import MASKS, SIZES, drawn_mask
 from rlverify.contracts._loss_laws import reduction
 from rlverify.contracts._masks import garbage_law, mask_of, padded, with_arrays
 from rlverify.contracts._recordings import same
-from rlverify.contracts._refusals import bad
+from rlverify.contracts._refusals import bad, bad_floats, bad_masks
 from rlverify.inputs import GARBAGE, distinct
+from rlverify.refusals import KL_ESTIMATORS
 
 __all__ = ["SIZES"]
 
@@ -22,7 +23,6 @@ SHAPES = ((1,), (2,), (3,), (5,), (1, 4), (3, 2), (2, 2), (2, 2), (3, 3), (3, 3)
 RATIO_RANGES = (0.1, 0.2, 0.2, 0.3, 0.5)
 VALUE_RANGES = (0.1875, 0.2, 0.8125, 2.0625, 4.1875)
 FREE = 2.0**20  # a range that holds nothing back
-ESTIMATORS = ("k1", "k2", "k3")
 
 
 def masked_arrays(
@@ -75,7 +75,7 @@ def ratio_cases(
     if "beta" in names:
         everything["beta"] = draw(st.sampled_from((0.125, 0.5, 1.0, 3.0)))
     if "estimator" in names:
-        everything["estimator"] = draw(st.sampled_from(ESTIMATORS))
+        everything["estimator"] = draw(st.sampled_from(KL_ESTIMATORS))
     return Case({name: everything[name] for name in names}, policy)
 
 
@@ -258,3 +258,14 @@ def bad_pairs(function: str) -> tuple[BadInput, ...]:
         bad(function, "clip_range", "a side below 0", lambda _: (0.1, -0.2), ValueError,
             "clip_range came as -0.2, wanted a finite number above 0."),
     )  # fmt: skip
+
+
+def bad_ratios(function: str, arrays: tuple[str, ...]) -> tuple[BadInput, ...]:
+    """Return the refusals of whatever clips ratios; the log-probabilities are the first array."""
+    return (
+        *bad_floats(function, arrays[0], "[...]"),
+        *bad_arrays(function, arrays[0], arrays[1:]),
+        *bad_masks(function, arrays[0]),
+        *bad_range(function),
+        *bad_pairs(function),
+    )

@@ -12,7 +12,13 @@ from rlverify.contract import (
     Example,
     KnownBug,
 )
-from rlverify.contracts._grpo_cases import TOKEN_SIZES, penalized, sized_tokens, token_losses
+from rlverify.contracts._grpo_cases import (
+    LOSS_ARGUMENTS,
+    TOKEN_SIZES,
+    penalized,
+    sized_tokens,
+    token_losses,
+)
 from rlverify.contracts._grpo_groups import GROUP_CONTRACT, LEAVE_ONE_OUT_CONTRACT
 from rlverify.contracts._grpo_laws import LOSS_LAWS, REWARD_LAWS
 from rlverify.contracts._refusals import bad, bad_floats, bad_masks
@@ -200,12 +206,7 @@ LOSS_CONTRACT = Contract(
         Argument("reference_log_probs", "float", "B L"),
         Argument("advantages", "float", "B"),
         Argument("mask", "mask", "B L"),
-        Argument("clip_range", "number"),
-        Argument("beta", "number"),
-        Argument("kl_estimator", "choice"),
-        Argument("ratio", "choice"),
-        Argument("aggregation", "choice"),
-        Argument("normalizer", "number"),
+        *LOSS_ARGUMENTS,
     ),
     outputs=("loss",),
     axes=("",),

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from rlverify.contract import Argument, BadInput, Contract, Convention, Equivalent, KnownBug
+from rlverify.contracts._grpo_cases import LOSS_ARGUMENTS
 from rlverify.contracts._grpo_update_laws import LAWS, answers, plain, sized
 from rlverify.contracts._refusals import bad
 from rlverify.contracts._update_forms import Adam, batches, forward, shortened, tensors
@@ -29,12 +30,7 @@ ARGUMENTS = (
     Argument("sizes", "sizes"),
     Argument("activation", "choice"),
     Argument("minibatch_size", "count"),
-    Argument("clip_range", "number"),
-    Argument("beta", "number"),
-    Argument("kl_estimator", "choice"),
-    Argument("ratio", "choice"),
-    Argument("aggregation", "choice"),
-    Argument("normalizer", "number"),
+    *LOSS_ARGUMENTS,
     Argument("max_norm", "number"),
     Argument("learning_rate", "number"),
     Argument("beta1", "number"),
