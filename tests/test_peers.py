@@ -89,3 +89,21 @@ def test_peers_are_right_on_what_they_can_be_given(library: str, contract: str):
         warnings.simplefilter("ignore")
         runner = Runner(peer.name, peer.load(), peer.arrays, "float32", peer.fixed)
         assert problem_of(known, runner, small, small, "cpu") == ""
+
+
+def test_compare_takes_peers(monkeypatch: pytest.MonkeyPatch, run: Run):
+    asked = {}
+
+    def contest(old: str, new: str, name: str, **options: object) -> None:
+        asked.update(old=old, new=new, calls=options["calls"])
+        raise ValueError("enough")
+
+    monkeypatch.setattr(peers, "missing", lambda library: "")
+    monkeypatch.setattr("rlverify.benchmarking.commanding.contest", contest)
+    run("compare", "mine.py:f", "peer:torchrl", "--as", "vtrace", "--call", "f(rewards)")
+    assert asked["old"] == "mine.py:f"
+    assert asked["new"] == "rlverify.peers.torchrl:vtrace"
+    assert asked["calls"] == ("f(rewards)", "f(rewards)")
+    run("compare", "mine.py:f", "peer:torchrl", "--as", "vtrace")
+    assert asked["calls"][0] is None
+    assert asked["calls"][1].endswith("rho_bar_advantage=1.0")

@@ -219,7 +219,8 @@ def test_every_package_is_installed():
 
 
 def test_every_dependency_is_constrained():
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    files = (ROOT / "constraints.txt", ROOT / "constraints-peers.txt")
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     pinned = {line.split("==")[0].lower() for line in lines if "==" in line}
     project = PROJECT["project"]
     extras = project["optional-dependencies"].values()

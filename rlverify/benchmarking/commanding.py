@@ -19,6 +19,7 @@ from rlverify.contract import Contract
 from rlverify.contracts import contracts, find
 from rlverify.examination import refuse_unknown
 from rlverify.machine import refuse_device
+from rlverify.peers import peer_of
 from rlverify.preparation import usage
 from rlverify.presentation import Desk
 from rlverify.tabulation import text
@@ -54,6 +55,9 @@ def compare(
 ) -> bool:
     """Tell whether one function may take the place of another; return whether it may."""
     with usage(), desk.progression(1) as progress:
+        (old, called), (new, newly) = (_named(each, name) for each in (old, new))
+        calls = options.pop("calls")
+        options["calls"] = (calls[0] or called, calls[1] or newly)
         found = contest(old, new, name, sizes=shapes_of(sizes), **options, advance=progress.step)
         progress.done(f"{new}: {found.verdict}")
     ok = found.ok and not (strict and found.verdict == "INCONCLUSIVE")
