@@ -102,7 +102,7 @@ def bench(
     sizes: Sizes = None,
     seconds: Annotated[
         float, typer.Option(metavar="S", min=0.0, help="For each runner at each size.")
-    ] = 0.15,
+    ] = 0.1,
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Threads that each may use.")
     ] = 1,

@@ -25,7 +25,7 @@ from rlverify.peers import Peer, missing, peers_of, version
 from rlverify.twinning import Canonical, as_numpy, as_torch
 from rlverify.verifying import timing_case
 
-SECONDS = 0.15
+SECONDS = 0.1
 REFERENCE, FAST = "reference", "fast"
 
 
