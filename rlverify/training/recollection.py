@@ -102,4 +102,4 @@ class RememberingEnvironments(Environments):
             return
         cut = np.zeros(len(self.envs), dtype=np.bool_)  # what was cut is stored as what goes on
         for row in zip(*(array for array in rows if array is not None), strict=True):
-            self.memory.push(*row, cut)
+            self.memory.push(*[*row, cut])

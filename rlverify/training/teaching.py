@@ -43,7 +43,7 @@ SMALL = {
     "grpo": ("hidden=4,4", "prompts=2", "group=4", "epochs=2", "minibatch_size=4"),
     "dqn": (
         "hidden=4,4", "environments=2", "horizon=4", "gradient_steps=1", "batch_size=4",
-        "capacity=64", "warm_up=8", "target_every=4",
+        "capacity=64", "warm_up=8", "target_every=4", "huber=1",
     ),
     # a table of zeros, in which nothing was rounded, would tell nothing
     "q_learning": ("horizon=8", "steps=8000", "cells=3", "initial_value=1"),
