@@ -164,7 +164,7 @@ def test_the_target_network_follows_at_its_own_times(tau):
 
 def test_batches_are_drawn_anew_from_all_that_is_kept():
     twins = Recorded()
-    run = Run(task("dqn", "warm_up=0", "gradient_steps=40", "horizon=20"), twins)
+    run = Run(task("dqn", "warm_up=0", "gradient_steps=40", "batch_size=64"), twins)
     run.advance()
     batches = [a["observations"] for f, a, _ in twins.asked if f == "dqn_update"]
     drawn = np.concatenate(batches)
@@ -221,3 +221,30 @@ def test_a_memory_that_differs_is_told(monkeypatch):
     (call,) = teaching.taken(1).calls
     assert call.function == "replay_transitions"
     assert not call.lockstep.ok
+
+
+# an end of learning
+
+
+def test_a_network_that_is_good_enough_is_left_as_it_is(tmp_path):
+    """Once the last five episodes earn 20 on average; afterwards no return brings it back."""
+    words = ("enough=20", "enough_episodes=5", "steps=3000", "warm_up=0", "target_every=1000")
+    run = Run(task("dqn", *words), Fast())
+    for moment in run.updates():
+        before, returns = run.state["parameters"], run.totals[-5:]
+        assert (run.state["count"] == 7 * moment.update) == (len(returns) < 5 or
+                                                             np.mean(returns) < 20)  # fmt: skip
+        if len(returns) == 5 and np.mean(returns) >= 20:
+            break
+    count, settled = int(run.state["count"]), run.state["returns"]
+    assert count == 7 * (moment.update - 1) > 0
+    np.testing.assert_array_equal(settled, returns)
+    for _ in range(10):
+        run.advance()
+    assert run.state["count"] == count
+    assert run.state["parameters"] is before
+    np.testing.assert_array_equal(run.state["returns"], settled)
+    run.close()
+    assert task("dqn").settings.enough == 475  # what Gymnasium calls solved
+    assert task("dqn", "enough=none").settings.enough is None
+    assert task("dqn", environment="Acrobot-v1").settings.enough is None

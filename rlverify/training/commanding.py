@@ -31,6 +31,7 @@ from rlverify.training.learning import most_steps
 from rlverify.training.preservation import asked, load, refuse_folder, save
 from rlverify.training.running import WINDOW, Run
 from rlverify.training.tokenization import TOKENS
+from rlverify.training.valuation import RECIPES
 
 LINES = 20  # how many a pipe gets while a run is on its way
 
@@ -45,6 +46,8 @@ def task_of(
     """
     if SETTINGS.get(algorithm) is Tabular:
         given = [*recipe(environment), *given]
+    if SETTINGS.get(algorithm) is Dqn:
+        given = [*RECIPES.get(environment, ()), *given]
     settings = settings_of(algorithm, given if steps is None else [*given, f"steps={steps}"])
     if (environment == TOKENS.name) != isinstance(settings, Grpo):
         which = f"{TOKENS.name} is" if environment == TOKENS.name else "environments are"

@@ -256,6 +256,10 @@ class Dqn(Common):
     beta1: float = knob(0.9, BELOW_1, "decay of Adam's first moments")
     beta2: float = knob(0.999, BELOW_1, "decay of Adam's second moments")
     eps: float = knob(1e-8, POSITIVE, "ε of Adam")
+    enough: float | None = knob(
+        None, optional(NUMBER), "mean return of the last episodes at which learning ends, or none"
+    )
+    enough_episodes: int = knob(20, COUNT, "how many episodes that is the mean of")
 
 
 RULES = ("q_learning", "sarsa", "expected_sarsa", "double_q")

@@ -122,6 +122,7 @@ def beginning(task: Task, twins: Backend) -> State:
         }
     elif isinstance(settings, Dqn):
         state |= {"target": parameters, "epsilon": np.array(settings.epsilon_start)}
+        state["returns"] = np.zeros(0)
     else:
         state["initial"] = parameters
     if isinstance(settings, Critical):
