@@ -239,7 +239,7 @@ class Dqn(Common):
     policy_gain: float = knob(1.0, POSITIVE, "gain of the network's orthogonal last layer")
     environments: int = knob(4, COUNT, "how many run side by side")
     horizon: int = knob(16, COUNT, "steps of each environment between updates of the network")
-    gradient_steps: int = knob(16, COUNT, "updates of the network, each on a batch of its own")
+    gradient_steps: int = knob(32, COUNT, "updates of the network, each on a batch of its own")
     batch_size: int = knob(128, COUNT, "transitions in a batch")
     capacity: int = knob(50_000, COUNT, "transitions that are kept; the oldest go")
     warm_up: int = knob(1_000, WHOLE, "steps of all environments before the first update")
