@@ -1,7 +1,7 @@
 """Every training loop learns within its budget: 4 of 5 seeds, all settings as by default.
 
-About twelve minutes of one core: a minute for PPO, under two for TRPO and A2C, one for REINFORCE,
-half a one for GRPO, six for DQN. `make learn` runs them, `make test` does not.
+About ten minutes of one core: a minute for PPO, under two for TRPO and A2C, one for REINFORCE,
+half a one for GRPO, five for DQN. `make learn` runs them, `make test` does not.
 """
 
 import pytest
