@@ -66,6 +66,15 @@ def settled(number: Any) -> Any:
     return number.settled() if hasattr(number, "settled") else number
 
 
+def log_sum(result: Any, exponents: Any) -> Any:
+    """Return log Σ exp x, the result itself, with a derivative that is computed from it.
+
+    That derivative is Σ exp(x − result) ẋ. What rounding does to a result of the size of the
+    exponents it does to the probabilities too, as it does in most libraries' own backward pass.
+    """
+    return result.log_sum(exponents) if hasattr(result, "log_sum") else result
+
+
 def limited(number: Any, low: Any, high: Any) -> Any:
     """Return the number, or the limit that it lies beyond; near a limit, rounding decides."""
     if hasattr(number, "limited"):

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
-from rlverify.reference._functions import reached, settled
+from rlverify.reference._functions import log_sum, reached, settled
 
 
 def _log_probs(
@@ -30,6 +30,7 @@ def _log_probs(
         # no term exceeds 1, so the sum cannot overflow
         total = sum(np.exp(logits[*i, a] - highest) for a in allowed)
         normalizer = highest + np.log(total)
+        normalizer = log_sum(normalizer, [logits[*i, a] for a in allowed])
         for a in allowed:
             log_probs[*i, a] = settled(logits[*i, a] - normalizer)
     return log_probs

@@ -28,7 +28,7 @@ HARD = ("raised", "hung", "died", "memory", "shape", "type")
 """Kinds of failure after which there are no numbers to judge."""
 
 
-FEW, MANY = 20, 200  # budgets between are served from one set of draws
+FEW, MANY = 40, 200  # budgets between are served from one set of draws
 
 
 def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:

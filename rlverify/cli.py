@@ -224,7 +224,7 @@ def bias(
     json: Json = None,
     no_color: NoColor = False,
 ) -> int:
-    """Tell exactly how biased a policy-gradient estimator or an off-policy return is."""
+    """Tell exactly how biased a gradient or an off-policy return is."""
     desk = desk_for(context, json)
     from rlverify.biasing import commanding
 

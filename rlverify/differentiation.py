@@ -76,6 +76,11 @@ class Dual:
             return NotImplemented
         return Dual(self.value**2, 2 * self.value * self.slope)
 
+    def log_sum(self, exponents: Sequence[Any]) -> "Dual":
+        """Return log Σ exp x, which this is, with the derivative that follows from its value."""
+        lifted = [self._lift(x) for x in exponents]
+        return Dual(self.value, sum(np.exp(x.value - self.value) * x.slope for x in lifted))
+
     def sqrt(self) -> "Dual":
         """Return the root; NumPy calls this for `np.sqrt` of an object."""
         root = np.sqrt(self.value)

@@ -15,7 +15,7 @@ from rlverify.contract import Contract
 from rlverify.diagnosis import diagnose
 from rlverify.grading import bias_factor
 
-CASES = 24
+CASES = 40
 
 
 def fit(contract: Contract, candidates: Sequence[Candidate]) -> Candidate | None:

@@ -196,7 +196,7 @@ def polyak_update(params, target_params, tau):
 
 STRANGERS = [
     ("", kept_apart, "q_learning_target", "right", ""),
-    ("", multiplied, "q_learning_target", "WRONG", "H21"),
+    ("", multiplied, "q_learning_target", "right", ""),
     ("", double, "double_q_target", "WRONG", "H2b"),
     (
         "squared_twice(q_taken, targets) where huber=1048576",

@@ -16,6 +16,7 @@ import pytest
 
 from rlverify import cli
 from rlverify.training import illustration
+from rlverify.training.commanding import task_of
 from rlverify.training.computation import Fast
 from rlverify.training.configuration import SETTINGS, described, settings_of
 from rlverify.training.preservation import FILE, asked, save
@@ -269,7 +270,7 @@ def test_other_versions_are_told(command: Command, tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_settings_are_shown_as_they_are_set(algorithm: str, command: Command):
-    settings = settings_of(algorithm, [])
+    settings = task_of(algorithm, PLACES[algorithm], [], None, 0).settings
     rows = described(settings)
     assert settings_of(algorithm, [f"{name}={value}" for name, value, _ in rows]) == settings
     assert asked(replace(task(algorithm), settings=settings))["algorithm"] == algorithm
