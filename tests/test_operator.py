@@ -75,7 +75,11 @@ def test_operator_is_the_recurrence() -> None:
 
 
 def test_public_functions_compile_whole() -> None:
-    """One graph without a break, the same answer and slope as without a compiler."""
+    """One graph without a break, the same answer and slope as without a compiler.
+
+    Without a mask and with one γ: whether a mask is empty, or an array within [0, 1], is asked of
+    values that a graph does not have.
+    """
     rewards, values, _ = arrays()
     logs, following, cut = arrays()
 
@@ -85,7 +89,7 @@ def test_public_functions_compile_whole() -> None:
         levels = {"rho_bar": 1.0, "c_bar": 1.0, "rho_bar_advantage": 1.0}
         parts = (
             *advantages.gae(*steps, **DISCOUNTS),
-            *advantages.sequence_gae(rewards, values, cut, **DISCOUNTS),
+            *advantages.sequence_gae(rewards, values, None, **DISCOUNTS),
             returns.lambda_return(rewards, following, cut, ~cut, **DISCOUNTS),
             returns.discounted_return(rewards, following, cut, ~cut, gamma=0.9),
             traces.retrace(*off_policy, **DISCOUNTS),

@@ -27,6 +27,7 @@ from rlverify.fast.kernels.calling import (
 )
 
 _gae_words = rows_words[8]
+_PLAIN = (Tensor, torch.nn.Parameter, float)
 
 
 def gae(
@@ -240,6 +241,8 @@ def _ratios(log_ratios: Tensor) -> Tensor:
 def linear(x: Tensor, decay: float | Tensor, cut: Tensor, forwards: bool) -> Tensor | None:
     """Run the recurrence on x with decay and cut of the gaps; all lie row behind row."""
     if x.dtype not in REALS or not x.is_cpu:
+        return None
+    if any(type(array) not in _PLAIN for array in (x, cut, decay)):
         return None
     name, size = REALS[x.dtype]
     call = loading.kernel("linear", name)

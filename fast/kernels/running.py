@@ -2,16 +2,26 @@
 
 import torch
 
-from rlverify.fast.kernels import calling, cpu
+from rlverify.fast.kernels import calling, cpu, cuda
 from rlverify.fast.kernels.plain import Decay, Strategy, doubling, halving, loop, part
 
 # columns from which one row is work enough to be taken by itself (measured; never on a GPU)
 WIDE_ROW = 2**11
 
 
+def _by_kernel(
+    x: torch.Tensor, decay: Decay, cut: torch.Tensor, forwards: bool
+) -> torch.Tensor | None:
+    if calling.watched():
+        return None
+    if x.is_cuda and x.dtype in calling.REALS and cuda.available():
+        return cuda.linear(x, decay, cut, forwards)
+    return cpu.linear(x, decay, cut, forwards)
+
+
 def compiled(x: torch.Tensor, decay: Decay, cut: torch.Tensor) -> torch.Tensor:
     """Run the recurrence in one compiled pass; in PyTorch where there is no kernel."""
-    y = None if calling.watched() else cpu.linear(x, decay, cut, forwards=False)
+    y = _by_kernel(x, decay, cut, forwards=False)
     return y if y is not None else STRATEGIES[choose_plain(x)](x, decay, cut)
 
 
@@ -34,7 +44,8 @@ def choose_plain(x: torch.Tensor) -> str:
 
 def choose(x: torch.Tensor) -> str:
     """Name the strategy for this shape and device."""
-    return "compiled" if x.is_cpu and not calling.watched() else choose_plain(x)
+    there = x.is_cpu or (x.is_cuda and cuda.available())
+    return "compiled" if there and not calling.watched() else choose_plain(x)
 
 
 def run(
@@ -47,9 +58,8 @@ def run(
     way = way or choose(x)
     if not forwards:
         return STRATEGIES[way](x, gaps, cut)
-    if way == "compiled" and not calling.watched():
-        y = cpu.linear(x, gaps, cut, forwards=True)
-        if y is not None:
-            return y
+    y = _by_kernel(x, gaps, cut, forwards=True) if way == "compiled" else None
+    if y is not None:
+        return y
     gaps = gaps if isinstance(gaps, float) else gaps.flip(0)
     return STRATEGIES[way](x.flip(0), gaps, cut.flip(0)).flip(0)
