@@ -27,7 +27,7 @@ from numba.np.arrayobj import make_array, populate_array
 
 DOUBLES, ADDRESSES, ROW_BYTES, COLUMN_BYTES = 4, 9, 20, 31  # where these words begin
 WORDS = 42
-SHORT = 48  # a row of fewer columns is too short to be a stretch of its own (measured)
+SHORT = 48  # a row of fewer columns is too short to be a stretch of its own (a guess)
 CHUNK = 1024  # elements of a chunk of short rows
 PIECE = 2048  # elements of a piece of a long row
 TILE = 16  # columns of a strided sweep: a cache line of each row or column
