@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
 from rlverify.fast._steps import one_step, to_the_cut, weight, widened
+from rlverify.fast.kernels import cpu
 from rlverify.fast.scan import plus_scaled, reverse_linear_recurrence, rounded
 
 
@@ -81,6 +82,9 @@ def gae(
         tensor([[1.2500],
                 [1.0000]])
     """
+    made = cpu.gae(rewards, values, next_values, terminated, truncated, gamma, lam)
+    if made is not None:
+        return Advantages(*made)
     check = Arguments("gae", torch.Tensor)
     check.floats("T B", rewards=rewards, values=values, next_values=next_values)
     check.flags("T B", terminated=terminated, truncated=truncated)
@@ -92,6 +96,69 @@ def gae(
     delta = one_step(earned, baseline, following, terminated, discount)
     advantages = reverse_linear_recurrence(delta, discount * trace, terminated | truncated)
     return _narrowed(advantages, advantages + baseline, rewards.dtype)
+
+
+def gae_into(
+    out: Advantages,
+    rewards: Float[torch.Tensor, "T B"],
+    values: Float[torch.Tensor, "T B"],
+    next_values: Float[torch.Tensor, "T B"] | Float[torch.Tensor, " B"],
+    terminated: Bool[torch.Tensor, "T B"],
+    truncated: Bool[torch.Tensor, "T B"],
+    *,
+    gamma: float | Float[torch.Tensor, "T B"],
+    lam: float,
+) -> Advantages:
+    """`gae` into arrays that exist, without gradients: for the buffers of a training loop.
+
+    Source: Schulman et al. 2016, arXiv:1506.02438, eq. 16.
+    Ours: fresh memory of a large result takes longer than the arithmetic, and so does reading
+    values twice; where no step but the last is truncated, one row of next values is enough.
+
+    Args:
+        out: advantages and returns to write, [T, B], of the dtype of the rewards.
+        rewards: as in `gae`.
+        values: as in `gae`.
+        next_values: as in `gae`; or one row [B], V(s'ₜ) of the last step, and then V(s'ₜ) of
+            every other step is V(sₜ₊₁).
+        terminated: as in `gae`.
+        truncated: as in `gae`.
+        gamma: as in `gae`.
+        lam: as in `gae`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        TypeError: as `gae`.
+        ValueError: as `gae`; a step before the last is truncated where next_values is one row.
+
+    Example:
+        >>> one, off = torch.ones(2, 1), torch.zeros(2, 1, dtype=torch.bool)
+        >>> out = Advantages(torch.empty(2, 1), torch.empty(2, 1))
+        >>> gae_into(out, one, one, torch.tensor([2.0]), off, off, gamma=0.5, lam=0.5).advantages
+        tensor([[0.7500],
+                [1.0000]])
+    """
+    with torch.no_grad():
+        if cpu.gae_into(out, rewards, values, next_values, terminated, truncated, gamma, lam):
+            return out
+        check = Arguments("gae_into", torch.Tensor)
+        check.floats("T B", rewards=rewards, values=values)
+        check.floats("B" if next_values.dim() == 1 else "T B", next_values=next_values)
+        check.flags("T B", terminated=terminated, truncated=truncated)
+        check.floats("T B", advantages=out.advantages, returns=out.returns)
+        if next_values.dim() == 1:
+            if bool(truncated[:-1].any()):
+                raise ValueError(
+                    "gae_into: next_values came as one row with a truncated step before the "
+                    "last, wanted [T, B]; V of a truncated step is not that of the row behind."
+                )
+            next_values = torch.cat([values[1:], next_values[None]])
+        results = gae(rewards, values, next_values, terminated, truncated, gamma=gamma, lam=lam)
+        out.advantages.copy_(results.advantages)
+        out.returns.copy_(results.returns)
+    return out
 
 
 def monte_carlo_advantage(
@@ -244,6 +311,9 @@ def sequence_gae(
         >>> sequence_gae(one, one, mask, gamma=0.5, lam=0.5).advantages
         tensor([[0.5000, 0.0000, 0.0000]])
     """
+    made = cpu.sequences(rewards, values, mask, gamma, lam)
+    if made is not None:
+        return Advantages(*made)
     check = Arguments("sequence_gae", torch.Tensor)
     check.floats("B L", rewards=rewards, values=values)
     check.mask("B L", mask)

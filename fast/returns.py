@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
 from rlverify.fast._steps import cuts, one_step, to_the_cut, weight, widened
+from rlverify.fast.kernels import cpu
 from rlverify.fast.scan import plus_scaled, reverse_linear_recurrence, rounded
 
 
@@ -102,6 +103,9 @@ def discounted_return(
         tensor([[4.],
                 [6.]])
     """
+    made = cpu.returned(rewards, next_values, terminated, truncated, gamma, None)
+    if made is not None:
+        return made
     check = Arguments("discounted_return", torch.Tensor)
     check.floats("T B", rewards=rewards, next_values=next_values)
     check.flags("T B", terminated=terminated, truncated=truncated)
@@ -206,6 +210,9 @@ def lambda_return(
         tensor([[3.5000],
                 [6.0000]])
     """
+    made = cpu.returned(rewards, next_values, terminated, truncated, gamma, lam)
+    if made is not None:
+        return made
     check = Arguments("lambda_return", torch.Tensor)
     check.floats("T B", rewards=rewards, next_values=next_values)
     check.flags("T B", terminated=terminated, truncated=truncated)

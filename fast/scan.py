@@ -4,32 +4,37 @@ Returns, GAE, λ-returns, V-trace and their gradients are this recurrence with d
 xₜ and aₜ. `cut` says where the continuation belongs to another episode. It selects: what
 stands beyond a cut is never multiplied by zero, because 0 · NaN is NaN.
 
-The map of one row, z ↦ xₜ + aₜ z, composes with the map of the next to one of the same
-form, and that is all there is to running it in another order:
+How it is run is the matter of `kernels`: in one compiled pass, or, where there is no kernel for a
+tensor, in plain PyTorch, in an order that suits its shape. All strategies agree up to the order of
+roundings; `choose` picks by a measured rule (docs/decisions/0003-scan.md, 0012-kernels.md).
 
-    loop       row by row: the least arithmetic, but T short steps.
-    doubling   pass k joins the window of 2ᵏ rows at t with the one behind it: log₂ T passes.
-    halving    joins rows in pairs, solves for every second row, then fills in the others.
-
-All three agree up to the order of roundings; `choose` picks by a measured rule
-(docs/decisions/0003-scan.md). Identity to remember: the gradient of the recurrence is the
-same recurrence run forwards. Half precision is computed in float32 and rounded once.
+Autograd sees one function with an adjoint; a compiler sees one operator, `rlverify::recurrence`.
+Identity to remember: the gradient of the recurrence is the same recurrence run forwards. Half
+precision is computed in float32 and rounded once.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-Decay = float | torch.Tensor
-Strategy = Callable[[torch.Tensor, Decay, torch.Tensor], torch.Tensor]
+from rlverify.fast.kernels.operator import recurrence, slope_of_decay
+from rlverify.fast.kernels.plain import CHEAP_PASS, Decay, plus_scaled
+from rlverify.fast.kernels.running import STRATEGIES, WIDE_ROW, choose, run
 
-# a pass over fewer elements than this costs its launch, not its arithmetic (measured)
-CHEAP_PASS = {"cpu": 2**13, "cuda": 2**20}
-# columns from which one row is work enough to be taken by itself (measured; never on a GPU)
-WIDE_ROW = 2**11
+__all__ = [  # for those who need not know of the kernels
+    "CHEAP_PASS",
+    "STRATEGIES",
+    "WIDE_ROW",
+    "Decay",
+    "choose",
+    "compute_dtype",
+    "plus_scaled",
+    "reverse_linear_recurrence",
+    "rounded",
+    "windowed_linear_recurrence",
+]
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -43,97 +48,6 @@ def rounded(number: Any, dtype: torch.dtype) -> float:
     return float(number) if dtype == torch.float64 else float(np.float32(float(number)))
 
 
-def plus_scaled(base: torch.Tensor, weight: Decay, array: torch.Tensor) -> torch.Tensor:
-    """Return base + weight · array for a number or an array of weights."""
-    if isinstance(weight, float):
-        return torch.add(base, array, alpha=weight)
-    return torch.addcmul(base, weight, array)
-
-
-def _part(decay: Decay, rows: slice) -> Decay:
-    return decay if isinstance(decay, float) else decay[rows]
-
-
-def _join(
-    head: torch.Tensor, decay: Decay, cut: torch.Tensor, tail: torch.Tensor, out: torch.Tensor
-) -> torch.Tensor:
-    """Write head + (nothing if cut, else decay · tail) to `out`, which may be `head`."""
-    continued = plus_scaled(head, decay, tail)
-    if torch.compiler.is_compiling():  # it takes no out= with gaps, and fuses the copy away
-        return out.copy_(torch.where(cut, head, continued))
-    return torch.where(cut, head, continued, out=out)
-
-
-# A strategy takes x of T rows with decay and cut of the T − 1 gaps between them.
-
-
-def loop(x: torch.Tensor, decay: Decay, cut: torch.Tensor) -> torch.Tensor:
-    """Run the recurrence row by row."""
-    y = torch.empty_like(x)
-    y[-1] = x[-1]
-    ins, outs, cuts = x.unbind(0), y.unbind(0), cut.unbind(0)
-    decays = [decay] * len(cuts) if isinstance(decay, float) else decay.unbind(0)
-    for t in reversed(range(len(cuts))):
-        _join(ins[t], decays[t], cuts[t], outs[t + 1], out=outs[t])
-    return y
-
-
-def doubling(x: torch.Tensor, decay: Decay, cut: torch.Tensor) -> torch.Tensor:
-    """Run the recurrence in ⌈log₂ T⌉ passes over all rows."""
-    y = x.clone()
-    window = 1
-    while window < len(y):
-        # decay and cut now describe the windows that end before the last row
-        head = y[:-window]
-        _join(head, decay, cut, y[window:], out=head)
-        if 2 * window < len(y):
-            cut = cut[:-window] | cut[window:]
-            decay = _part(decay, slice(-window)) * _part(decay, slice(window, None))
-        window *= 2
-    return y
-
-
-def halving(x: torch.Tensor, decay: Decay, cut: torch.Tensor) -> torch.Tensor:
-    """Run the recurrence on every second row, each joined with its successor; then fill in."""
-    y = x.clone()
-    cheap = CHEAP_PASS["cpu" if x.device.type == "cpu" else "cuda"]
-    even, odd = slice(0, None, 2), slice(1, None, 2)
-    rows, levels = y, []
-    while rows.numel() > cheap and len(rows) > 1:
-        head = rows[even][: len(rows) // 2]  # an odd last row has nothing to be joined with
-        _join(head, _part(decay, even), cut[even], rows[odd], out=head)
-        levels.append((rows, _part(decay, odd), cut[odd]))
-        rows, gaps = rows[even], slice(0, len(cut[odd]))
-        decay = _part(_part(decay, even), gaps) * _part(decay, odd)
-        cut = cut[even][gaps] | cut[odd]
-    rows.copy_(doubling(rows.contiguous(), decay, cut))
-    for rows, decay, cut in reversed(levels):
-        head = rows[odd][: len(cut)]
-        _join(head, decay, cut, rows[2::2], out=head)
-    return y
-
-
-STRATEGIES: dict[str, Strategy] = {"loop": loop, "doubling": doubling, "halving": halving}
-
-
-def choose(x: torch.Tensor) -> str:
-    """Name the strategy for this shape and device: the measured rule."""
-    wide = x.numel() >= WIDE_ROW * len(x)
-    # a traced loop would unroll into T copies of its body
-    if wide and x.device.type == "cpu" and not torch.compiler.is_compiling():
-        return "loop"
-    return "halving"  # which is doubling for whatever is small
-
-
-def _run(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None) -> torch.Tensor:
-    """Run the recurrence without gradients: the place where another backend joins."""
-    x = x.contiguous()
-    gaps = _part(decay, slice(-1))
-    if not isinstance(gaps, float):
-        gaps = gaps.contiguous()
-    return STRATEGIES[way or choose(x)](x, gaps, cut[:-1].contiguous())
-
-
 class _Recurrence(torch.autograd.Function):
     """The recurrence with its adjoint, which is the recurrence again.
 
@@ -142,9 +56,11 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None) -> torch.Tensor:
+    def forward(
+        x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None, forwards: bool
+    ) -> torch.Tensor:
         """Compute y."""
-        return _run(x, decay, cut, way)
+        return run(x, decay, cut, way, forwards)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[torch.Tensor, int]:
@@ -163,7 +79,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         """Keep what the adjoint needs: y only where the decay has a gradient."""
-        _, decay, cut, ctx.way = inputs
+        _, decay, cut, ctx.way, ctx.forwards = inputs
         ctx.number = decay if isinstance(decay, float) else None
         ctx.save_for_backward(cut, *(() if isinstance(decay, float) else (decay, output)))
 
@@ -171,32 +87,35 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Run x̄ₜ = ȳₜ + (0 if cutₜ₋₁ else aₜ₋₁ x̄ₜ₋₁); then āₜ = x̄ₜ yₜ₊₁ where not cutₜ."""
         cut, *tensors = ctx.saved_tensors
-
-        def mirrored(gaps: torch.Tensor) -> torch.Tensor:
-            return gaps.flip(0).roll(-1, 0)  # gap t, between t and t + 1, moves to T − 2 − t
-
         decay, y = tensors or (ctx.number, None)
         stop = cut if y is None else cut | ~decay.isfinite()
-        decay = decay if y is None else mirrored(decay)
         # not `_dispatch`: it cannot see that cotangents come as a batch (jacrev)
-        x_bar = _recorded(cotangents[0].flip(0), decay, mirrored(stop), ctx.way).flip(0)
+        x_bar = _recorded(cotangents[0], decay, stop, ctx.way, not ctx.forwards)
         if y is None or not ctx.needs_input_grad[1]:
-            return x_bar, None, None, None
-        stop = cut[:-1] | ~y[1:].isfinite()
-        slope = x_bar[:-1].masked_fill(stop, 0) * y[1:].masked_fill(stop, 0)
-        return x_bar, torch.cat([slope, torch.zeros_like(x_bar[:1])]), None, None
+            return x_bar, None, None, None, None
+        return x_bar, slope_of_decay(x_bar, y, cut, ctx.forwards), None, None, None
 
 
-def _recorded(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None) -> torch.Tensor:
-    y: torch.Tensor = _Recurrence.apply(x, decay, cut, way)  # type: ignore[no-untyped-call]
+def _recorded(
+    x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None, forwards: bool
+) -> torch.Tensor:
+    y: torch.Tensor = _Recurrence.apply(x, decay, cut, way, forwards)  # type: ignore[no-untyped-call]
     return y
 
 
-def _dispatch(x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None) -> torch.Tensor:
+def _dispatch(
+    x: torch.Tensor, decay: Decay, cut: torch.Tensor, way: str | None, forwards: bool = False
+) -> torch.Tensor:
+    if way is None and torch.compiler.is_compiling():
+        array = decay if isinstance(decay, torch.Tensor) else None
+        number = 0.0 if isinstance(decay, torch.Tensor) else decay
+        y: torch.Tensor = recurrence(x, array, number, cut, forwards)
+        return y
     differentiable = x.requires_grad or (isinstance(decay, torch.Tensor) and decay.requires_grad)
     # autograd's bookkeeping alone costs a fifth of a small recurrence
-    run = _recorded if differentiable and torch.is_grad_enabled() else _run
-    return run(x, decay, cut, way)
+    if differentiable and torch.is_grad_enabled():
+        return _recorded(x, decay, cut, way, forwards)
+    return run(x, decay, cut, way, forwards)
 
 
 def _times(near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
 from rlverify.fast._steps import cuts, one_step, weight, widened
+from rlverify.fast.kernels import cpu
 from rlverify.fast.scan import reverse_linear_recurrence, rounded
 from rlverify.refusals import clip_levels
 
@@ -84,6 +85,11 @@ def off_policy_return(
         tensor([[4.],
                 [6.]])
     """
+    made = cpu.corrected(
+        rewards, q_taken, next_state_values, coefficients, terminated, truncated, gamma, 1.0, None
+    )
+    if made is not None:
+        return made
     check = Arguments("off_policy_return", torch.Tensor)
     check.floats("T B", rewards=rewards, q_taken=q_taken, next_state_values=next_state_values)
     check.floats("T B", coefficients=coefficients)
@@ -164,6 +170,11 @@ def importance_sampling_return(
         tensor([[4.],
                 [6.]])
     """
+    made = cpu.corrected(
+        rewards, q_taken, next_state_values, log_ratios, terminated, truncated, gamma, lam, math.inf
+    )
+    if made is not None:
+        return made
     check = Arguments("importance_sampling_return", torch.Tensor)
     check.floats("T B", rewards=rewards, q_taken=q_taken, next_state_values=next_state_values)
     check.floats("T B", log_ratios=log_ratios)
@@ -220,6 +231,11 @@ def retrace(
         tensor([[4.],
                 [6.]])
     """
+    made = cpu.corrected(
+        rewards, q_taken, next_state_values, log_ratios, terminated, truncated, gamma, lam, 1.0
+    )
+    if made is not None:
+        return made
     check = Arguments("retrace", torch.Tensor)
     check.floats("T B", rewards=rewards, q_taken=q_taken, next_state_values=next_state_values)
     check.floats("T B", log_ratios=log_ratios)
@@ -343,6 +359,12 @@ def vtrace(
                 [1.5000]]), advantages=tensor([[0.7500],
                 [1.0000]]))
     """
+    levels = (rho_bar, c_bar, rho_bar_advantage)
+    made = cpu.vtrace(
+        rewards, values, next_values, log_ratios, terminated, truncated, gamma, lam, levels
+    )
+    if made is not None:
+        return Vtrace(*made)
     check = Arguments("vtrace", torch.Tensor)
     check.floats("T B", rewards=rewards, values=values, next_values=next_values)
     check.floats("T B", log_ratios=log_ratios)

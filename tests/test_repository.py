@@ -111,6 +111,7 @@ ONLY_FAST = {
     "mlp_module": "the same network as a torch.nn.Module",
     "flat_parameters": "the parameters of such a module as one vector",
     "trpo_module_update": "the update of any torch.nn.Module, held against the vector's",
+    "gae_into": "is `gae` into arrays that exist: compared with it",
 }
 
 

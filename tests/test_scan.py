@@ -24,6 +24,7 @@ from exact_recurrences import (
     within,
 )
 from rlverify.fast import scan
+from rlverify.fast.kernels import loading, running
 from rlverify.fast.scan import reverse_linear_recurrence, windowed_linear_recurrence
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -101,17 +102,25 @@ def test_long_recording_without_decay(strategy: str, number: bool, device: str) 
 @pytest.mark.parametrize(
     ("shape", "name"), [((128, 8), "halving"), ((2048, 1), "halving"), ((8, 4096), "loop")]
 )
-def test_choice_agrees_with_the_named_strategy(shape: tuple[int, int], name: str) -> None:
+@pytest.mark.parametrize("kernel", [True, False])
+def test_choice_agrees_with_the_named_strategy(
+    shape: tuple[int, int], name: str, kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     cut = x > 1
-    assert scan.choose(x) == name
+    if kernel:
+        name = "compiled"
+    else:
+        monkeypatch.setattr(loading, "kernel", lambda *key, **layout: None)
+    assert scan.choose(x) == "compiled"
+    assert running.choose_plain(x) == name or kernel
     chosen = reverse_linear_recurrence(x, 0.9, cut)
     assert torch.equal(chosen, reverse_linear_recurrence(x, 0.9, cut, strategy=name))
 
 
 def test_a_traced_call_never_unrolls_the_loop() -> None:
     wide = torch.ones(8, scan.WIDE_ROW)
-    assert scan.choose(wide) == "loop"
+    assert running.choose_plain(wide) == "loop"
     with mock.patch.object(torch.compiler, "is_compiling", return_value=True):
         assert scan.choose(wide) == "halving"
 
