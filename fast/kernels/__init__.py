@@ -2,6 +2,7 @@
 
     rows       how the CPU kernels sweep an array, compiled by Numba
     recurrences  what they compute with its elements
+    losses     PPO's and GRPO's losses with their slopes
     loading    compiled code, kept on disk, loaded without Numba
     calling    which arguments a kernel takes as they are, and how they are handed over
     cpu        the functions: plain tensors in and out, or None where a kernel does not apply
