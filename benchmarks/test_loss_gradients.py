@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from bench_grpo import textbook_loss
-from bench_ppo import textbook_clip, textbook_values
+from bench_ppo import textbook_clip
 from bench_token_log_probs import log_softmax_gathered
 
 from racing import clocked
@@ -18,7 +18,6 @@ from rlverify.twinning import as_torch
 Tensor = torch.Tensor
 TEXTBOOK = {
     "ppo_clip_loss": ((65536,), textbook_clip),
-    "clipped_value_loss": ((65536,), textbook_values),
     "grpo_loss": ((1024, 1024), textbook_loss),
     "selected_log_probs": ((4, 256, 8192), log_softmax_gathered),
 }
