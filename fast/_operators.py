@@ -4,9 +4,18 @@ import torch
 from jaxtyping import Float
 
 from rlverify.errors import Arguments, layer_parameters
-from rlverify.fast._curvature import DISTRIBUTIONS, checked_policy, forward_pass, output_product
+from rlverify.fast._curvature import (
+    DISTRIBUTIONS,
+    Pass,
+    accumulate,
+    blocks,
+    checked_policy,
+    forward_pass,
+    output_product,
+)
 from rlverify.fast._steps import widened
 from rlverify.fast._systems import Matvec, at_least_zero
+from rlverify.fast.networks import _layers
 from rlverify.fast.scan import rounded
 
 
@@ -19,22 +28,64 @@ def unchecked_fisher_operator(
     damping: float,
 ) -> Matvec:
     """Return the products of a policy that is known to be one."""
-    count, shift = layer_parameters(sizes), rounded(damping, inputs.dtype)
+    count = layer_parameters(sizes)
     with torch.no_grad():
         flat, rows = widened(parameters, inputs)
         run = forward_pass(flat[:count], rows, sizes, activation)
-        chances, log_std = run.outputs.softmax(-1), flat[count:]
+    return pass_fisher_operator(run, flat[count:], distribution, rounded(damping, inputs.dtype))
+
+
+def pass_fisher_operator(
+    run: Pass, log_std: torch.Tensor, distribution: str, damping: float
+) -> Matvec:
+    """Return the products of a policy whose forward pass was run."""
+    samples, last = len(run.outputs), len(run.layers) - 1
+    with torch.no_grad():
+        chances = run.outputs.softmax(-1)
+    parts = [*blocks(run.outputs)]
+    longest = parts[0].stop if parts else 0
+    # reused by every block of every product, so that none of them is a fresh page
+    moves = [run.outputs.new_empty(longest, width) for width in run.sizes[1:]]
+    squares = [torch.empty_like(move) for move in moves[:-1]]
 
     @torch.no_grad()
     def product(vector: torch.Tensor) -> torch.Tensor:
         (v,) = widened(vector)
-        moved = run.moved(v[:count])
-        pulled = run.pulled(output_product(moved, chances, log_std, distribution) / len(rows))
-        if distribution == "gaussian":
-            pulled = torch.cat([pulled, 2 * v[count:]])
-        return torch.add(pulled, v, alpha=shift)
+        pulled = damping * v
+        count = len(v) - len(log_std)
+        directions, into = _layers(v[:count], run.sizes), _layers(pulled[:count], run.sizes)
+        pulled[count:].add_(v[count:], alpha=2)
+        for rows in parts:
+            length = rows.stop - rows.start
+            entered = [value[rows] for value in run.values]
+            moved, square = ([b[:length] for b in buffers] for buffers in (moves, squares))
+            for k, (weight, bias) in enumerate(directions):
+                torch.addmm(bias, entered[k], weight.T, out=moved[k])
+                if k > 0:
+                    moved[k].addmm_(moved[k - 1], run.layers[k][0].T)
+                if k < last:
+                    torch.mul(entered[k + 1], entered[k + 1], out=square[k])
+                    _slope(moved[k], entered[k + 1], square[k], run.activation)
+            arriving = output_product(moved[last], chances[rows], log_std, distribution)
+            arriving.div_(samples)
+            for k in reversed(range(last + 1)):
+                accumulate(into[k], arriving, entered[k])
+                if k > 0:
+                    arriving = torch.mm(arriving, run.layers[k][0], out=moved[k - 1])
+                    _slope(arriving, entered[k], square[k - 1], run.activation)
+        return pulled
 
     return product
+
+
+def _slope(
+    derivative: torch.Tensor, after: torch.Tensor, square: torch.Tensor, activation: str
+) -> None:
+    """Multiply a derivative in place by φ′(z), which φ(z) and its square tell."""
+    if activation == "tanh":
+        derivative.addcmul_(derivative, square, value=-1)
+    else:
+        derivative.masked_fill_(~(after > 0), 0)
 
 
 def fisher_operator(

@@ -2,14 +2,15 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import layer_parameters
-from rlverify.fast._curvature import forward_pass
-from rlverify.fast._operators import module_fisher_operator, unchecked_fisher_operator
+from rlverify.fast._curvature import Pass, forward_pass, outputs_of
+from rlverify.fast._operators import module_fisher_operator, pass_fisher_operator
 from rlverify.fast._systems import Matvec
 from rlverify.fast._updates import Trace
 from rlverify.fast.categorical import categorical_kl, categorical_log_prob, categorical_score
@@ -74,7 +75,8 @@ class Policy(Protocol):
         ...
 
 
-class FlatPolicy(NamedTuple):
+@dataclass(frozen=True)
+class FlatPolicy:
     """A perceptron whose parameters are one vector, with log σ behind it."""
 
     start: torch.Tensor
@@ -83,25 +85,38 @@ class FlatPolicy(NamedTuple):
     activation: str
     distribution: str
 
+    @functools.cached_property
+    def run(self) -> Pass:
+        """Return the forward pass at the start, which everything there shares."""
+        network, _ = self._parts(self.start)
+        return forward_pass(network, self.inputs, self.sizes, self.activation)
+
+    def _parts(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network and log σ have of a vector."""
+        count = layer_parameters(self.sizes)
+        return vector[:count], vector[count:]
+
     def outputs(self, vector: torch.Tensor) -> Outputs:
         """Return logits, or mean and log σ."""
-        count = layer_parameters(self.sizes)
-        made = forward_pass(vector[:count], self.inputs, self.sizes, self.activation).outputs
-        return (made,) if self.distribution == "categorical" else (made, vector[count:])
+        network, log_std = self._parts(vector)
+        if vector is self.start:
+            made = self.run.outputs
+        else:
+            made = outputs_of(network, self.inputs, self.sizes, self.activation)
+        return (made,) if self.distribution == "categorical" else (made, log_std)
 
     def gradient(self, old: Outputs, actions: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the gradient, from the scores in closed form."""
-        count = layer_parameters(self.sizes)
-        run = forward_pass(self.start[:count], self.inputs, self.sizes, self.activation)
         if self.distribution == "categorical":
-            return run.pulled(weights[:, None] * categorical_score(old[0], actions, None))
+            return self.run.pulled(weights[:, None] * categorical_score(old[0], actions, None))
         score = gaussian_score(old[0], old[1], actions)
-        pulled = run.pulled(weights[:, None] * score.mean)
+        pulled = self.run.pulled(weights[:, None] * score.mean)
         return torch.cat([pulled, weights @ score.log_std])
 
     def products(self, damping: float) -> Matvec:
-        """Return the products, whose forward pass is run once."""
-        return unchecked_fisher_operator(self.start, self.inputs, *self[2:], damping)
+        """Return the products."""
+        _, log_std = self._parts(self.start)
+        return pass_fisher_operator(self.run, log_std, self.distribution, damping)
 
 
 class _Paired(torch.nn.Module):

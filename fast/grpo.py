@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from rlverify.errors import Arguments
+from rlverify.fast._losses import kl_estimates, tokens_loss
 from rlverify.fast._reductions import real
 from rlverify.fast._steps import widened
 from rlverify.fast.scan import rounded
@@ -190,7 +191,7 @@ def kl_penalized_rewards(
     batch, length = log_probs.shape
     token_rewards = torch.zeros_like(policy)
     if beta != 0:  # a difference of 0 costs nothing, so that selecting once is enough
-        kl = _kl_estimates(real(reference - policy, mask), kl_estimator)
+        kl = kl_estimates(real(reference - policy, mask), kl_estimator)
         token_rewards = -rounded(beta, log_probs.dtype) * kl
     last = log_probs.new_full((batch,), length - 1, dtype=torch.int64)
     if mask is not None:
@@ -272,48 +273,19 @@ def grpo_loss(
     kl_term(check, beta, kl_estimator)
     token_loss(check, clip_range, ratio, aggregation, normalizer)
 
-    policy, old, reference = widened(
-        log_probs, old_log_probs.detach(), reference_log_probs.detach()
+    policy, old, reference, gains = widened(
+        log_probs, old_log_probs.detach(), reference_log_probs.detach(), advantages.detach()
     )
-    # selected before anything is multiplied: 0 times NaN is NaN, in a gradient too
-    log_ratios, differences = real(policy - old, mask), real(reference - policy, mask)
-    if mask is None:
-        mask = torch.ones_like(log_probs, dtype=torch.bool)
-    counts = mask.sum(1)
-    if ratio == "sequence":
-        log_ratios = (log_ratios.sum(1) / counts.clamp(min=1))[:, None]
-    weights, dtype = widened(advantages.detach())[0][:, None], log_probs.dtype
+    dtype = log_probs.dtype
     edge = rounded(clip_range, dtype)
-    low, high = rounded(1 - edge, dtype), rounded(1 + edge, dtype)
-    with torch.no_grad():
-        ratios = log_ratios.exp()
-        clipped = torch.where(weights >= 0, ratios > high, ratios < low)
-        edges = torch.where(weights >= 0, weights.new_tensor(high), low)
-    # what is clipped is replaced before the exponential: an infinite ratio has the gradient NaN
-    ratios = torch.where(clipped, edges, torch.where(clipped, 0, log_ratios).exp())
-    losses = (-ratios * weights).expand_as(policy)
-    if beta != 0:
-        kl = _kl_estimates(differences, kl_estimator)
-        losses = losses + rounded(beta, log_probs.dtype) * kl
-    losses = real(losses, mask)
-    if aggregation == "token_mean":
-        loss = losses.sum() / counts.sum()
-    elif aggregation == "sequence_mean":
-        loss = (losses.sum(1) / counts.clamp(min=1)).sum() / (counts > 0).sum()
-    else:
-        loss = losses.sum() / rounded(normalizer, log_probs.dtype)
-    return loss.to(log_probs.dtype)
+    loss = tokens_loss(
+        policy, old, reference, gains, mask, low=rounded(1 - edge, dtype),
+        high=rounded(1 + edge, dtype), beta=rounded(beta, dtype), estimator=kl_estimator,
+        ratio=ratio, aggregation=aggregation, normalizer=rounded(normalizer, dtype),
+    )  # fmt: skip
+    return loss.to(dtype)
 
 
 def _group_sums(numbers: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     """Return the sum of the numbers of each group, `place` being the group of each."""
     return numbers.new_zeros(int(place.max()) + 1).index_add(0, place, numbers)
-
-
-def _kl_estimates(differences: torch.Tensor, estimator: str) -> torch.Tensor:
-    """Return k1, k2 or k3 at tokens that π drew, from log π_ref − log π; not rounded back."""
-    if estimator == "k1":
-        return -differences
-    if estimator == "k2":
-        return differences.square() / 2
-    return differences.expm1() - differences  # keeps the digits that exp(d) − 1 loses

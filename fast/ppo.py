@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from rlverify.errors import Arguments
+from rlverify.fast._losses import clip_loss, value_loss
 from rlverify.fast._reductions import real
 from rlverify.fast._special import exp_surplus
 from rlverify.fast._steps import widened
@@ -77,17 +78,10 @@ def ppo_clip_loss(
     check.mask("...", mask)
     below, above = clip_edges(check, clip_range)
 
-    old, weights = real(old_log_probs.detach(), mask), real(advantages.detach(), mask)
-    log_ratios = real(log_probs, mask) - old
     dtype = log_probs.dtype
     low, high = rounded(1 - rounded(below, dtype), dtype), rounded(1 + rounded(above, dtype), dtype)
-    with torch.no_grad():
-        ratios = log_ratios.exp()
-        clipped = torch.where(weights >= 0, ratios > high, ratios < low)
-        edges = torch.where(weights >= 0, weights.new_tensor(high), low)
-    # what is clipped is replaced before the exponential: an infinite ratio has the gradient NaN
-    ratios = torch.where(clipped, edges, torch.where(clipped, 0, log_ratios).exp())
-    return (-_mean(ratios * weights, mask)).to(dtype)
+    now, old, gains = widened(log_probs, old_log_probs.detach(), advantages.detach())
+    return clip_loss(now, old, gains, mask, low, high).to(dtype)
 
 
 def ppo_penalty_loss(
@@ -232,11 +226,9 @@ def clipped_value_loss(
     check.mask("...", mask)
     check.positive("clip_range", clip_range)
 
-    now, old = real(values, mask), real(old_values.detach(), mask)
-    targets, edge = real(returns.detach(), mask), rounded(clip_range, values.dtype)
-    held = old + (now - old).clamp(-edge, edge)
-    errors = torch.maximum((now - targets).square(), (held - targets).square())
-    return (_mean(errors, mask) / 2).to(values.dtype)
+    now, old, goals = widened(values, old_values.detach(), returns.detach())
+    edge = rounded(clip_range, values.dtype)
+    return value_loss(now, old, goals, mask, edge).to(values.dtype)
 
 
 def approximate_kl(

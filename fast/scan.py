@@ -6,7 +6,7 @@ stands beyond a cut is never multiplied by zero, because 0 · NaN is NaN.
 
 How it is run is the matter of `kernels`: in one compiled pass, or, where there is no kernel for a
 tensor, in plain PyTorch, in an order that suits its shape. All strategies agree up to the order of
-roundings; `choose` picks by a measured rule (docs/decisions/0003-scan.md, 0012-kernels.md).
+roundings; `choose` picks by a measured rule (docs/decisions/0003-scan.md, 0014-kernels.md).
 
 Autograd sees one function with an adjoint; a compiler sees one operator, `rlverify::recurrence`.
 Identity to remember: the gradient of the recurrence is the same recurrence run forwards. Half

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 Call = Callable[[bytes], Any]
-SOURCES = ("rows.py", "recurrences.py", "loading.py")
+SOURCES = ("rows.py", "recurrences.py", "losses.py", "loading.py")
+LOSSES = ("clipped", "valued", "tokens")
 ENTRY = """
 define void @rlverify_entry(i64 %words) {{
   %result = alloca i8*
@@ -96,9 +97,14 @@ def _load(name: str, real: str, strided: bool) -> Call:
     path = None if kept is None else kept / f"{name}-{digest[:32]}.o"
     compiled = _read(path)
     if compiled is None:
-        from rlverify.fast.kernels.recurrences import assembled
+        if name in LOSSES:
+            from rlverify.fast.kernels import losses
 
-        code, symbol = assembled(name, real, strided)
+            code, symbol = losses.assembled(name, real)
+        else:
+            from rlverify.fast.kernels import recurrences
+
+            code, symbol = recurrences.assembled(name, real, strided)
         compiled = target.emit_object(llvm.parse_assembly(code + ENTRY.format(symbol=symbol)))
         _write(path, compiled)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)

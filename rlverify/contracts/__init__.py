@@ -35,6 +35,7 @@ TOPICS = (
     "ppo_update",
     "a2c",
     "grpo",
+    "token_log_probs",
     "grpo_update",
     "normalization",
     "optimizers",
