@@ -166,7 +166,7 @@ def kl_hessian(
         units = torch.eye(len(flat), dtype=flat.dtype, device=flat.device)
         rows_of_hessian = [  # many from one backward pass
             torch.autograd.grad(gradient, flat, some, is_grads_batched=True, retain_graph=True)[0]
-            for some in units.split(COLUMNS)
+            for some in (units[i : i + COLUMNS] for i in range(0, len(flat), COLUMNS))
         ]
     return torch.cat(rows_of_hessian).T.contiguous().to(inputs.dtype)
 

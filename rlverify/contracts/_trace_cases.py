@@ -56,6 +56,9 @@ def trace_recordings(draw: st.DrawFn, names: tuple[str, ...]) -> Case:
     base |= {ours: base[theirs] for theirs, ours in OF_ACTIONS.items()}
     shape = base["rewards"].shape
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if draw(st.integers(0, 3)) == 0:  # a discount a step beside cuts: a mistake of its own
+        base["gamma"] = rng.integers(0, 9, shape) / 8
+        base["truncated"] = base["truncated"] | (rng.random(shape) < 0.25)
     kind = draw(st.sampled_from(("near", "near", "near", "never", "on-policy")))
     base["log_ratios"] = drawn_log_ratios(kind, shape, rng)
     base["target_probabilities"] = rng.integers(0, 9, shape) / 8

@@ -147,7 +147,7 @@ GOOD: dict[str, Any] = {
 NAME = "selected_log_probs"
 
 SELECTED = Contract(
-    name=NAME,
+    name="selected_log_probs",
     topic="token_log_probs",
     summary="log-probabilities of tokens, from logits over a vocabulary",
     source="Ouyang et al. 2022, arXiv:2203.02155, section 3.5",
