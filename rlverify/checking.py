@@ -5,15 +5,17 @@ by hand, or plain misbehaviour (raising, wrong shape, overwriting inputs). Each 
 tally over all cases it could be applied to.
 """
 
+import contextlib
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
+from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
 from rlverify.calling import Candidate, Failure, Result
@@ -34,9 +36,8 @@ FEW, MANY = 40, 200  # budgets between are served from one set of draws
 def drawn_cases(contract: Contract, budget: int, seed: int) -> list[Case]:
     """Draw `budget` cases from the contract's strategy.
 
-    The same seed draws the same cases as long as the same modules are loaded: Hypothesis
-    tries constants that it finds in the user's own modules. Up to `MANY` they are picked
-    from all over one set, so that what was found out about a case is not found out again.
+    The same seed draws the same cases. Up to `MANY` they are picked from all over one set, so
+    that what was found out about a case is not found out again.
     """
     if not FEW <= budget <= MANY:
         return list(_drawn(contract.inputs, budget, seed))
@@ -62,8 +63,29 @@ def _drawn(inputs: SearchStrategy[Case], budget: int, seed: int) -> tuple[Case, 
     def collect(case: Case) -> None:
         cases.append(case)
 
-    collect()
+    with _without_constants():
+        collect()
     return tuple(cases)
+
+
+@contextlib.contextmanager
+def _without_constants() -> Iterator[None]:
+    """Draw no constants of the modules that happen to be loaded, which Hypothesis tries too.
+
+    Then a seed draws the same whatever else was imported, in any order. It has no setting for
+    that; where its inside is another, draws depend on the modules again and nothing else changes.
+    """
+    inside = vars(providers)
+    if not {"_get_local_constants", "CONSTANTS_CACHE", "Constants", "LRUCache"} <= set(inside):
+        yield
+        return
+    kept = {name: inside[name] for name in ("_get_local_constants", "CONSTANTS_CACHE")}
+    none = inside["Constants"]()
+    inside.update(_get_local_constants=lambda: none, CONSTANTS_CACHE=inside["LRUCache"](1024))
+    try:
+        yield
+    finally:
+        inside.update(kept)
 
 
 # truths are asked for again by laws, conventions and known bugs; the oldest are forgotten

@@ -1,6 +1,10 @@
 """Verdicts: the right grade, the right name for what is wrong, the smallest case."""
 
+import subprocess
+import sys
+import tempfile
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +214,26 @@ def test_an_edit_whose_line_is_gone_fails_loudly():
 def test_the_same_seed_gives_the_same_verdict():
     one, two = (rlverify.check(textbook, "gae", seed=5, budget=50) for _ in range(2))
     assert one == two or (one.worst, one.where) == (two.worst, two.where)
+
+
+def test_draws_do_not_hang_on_what_else_was_imported():
+    """Hypothesis tries constants of the user's modules; in another order, others."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "if sys.argv[2:]: import numbered\n"
+        "from rlverify.checking import drawn_cases\n"
+        "from rlverify.contracts import find\n"
+        "print([case.key() for case in drawn_cases(find('linear_schedule'), 100, 0)])"
+    )
+
+    def drawn(folder, *words):
+        command = [sys.executable, "-c", code, str(folder), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = ", ".join(f"{n}, {n}.125" for n in range(2, 500))
+        (Path(folder) / "numbered.py").write_text(f"NUMBERS = [{numbers}]", encoding="utf-8")
+        assert drawn(folder) == drawn(folder, "numbered") != ""
 
 
 def test_a_mistake_made_under_another_convention_is_named_with_it():
